@@ -1,0 +1,1 @@
+"""The hub service beside JupyterHub: workloads, their streams and where they run."""

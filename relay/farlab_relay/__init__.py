@@ -1,0 +1,1 @@
+"""Byte streams to workloads on machines that nothing can connect to."""

@@ -1,0 +1,1 @@
+"""What the user's Jupyter server tells Farlab's panels."""

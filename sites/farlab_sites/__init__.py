@@ -1,0 +1,1 @@
+"""What a site is, and the programs at its edge."""

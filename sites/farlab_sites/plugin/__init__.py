@@ -1,0 +1,1 @@
+"""The site-side program that turns a pod into a process or a batch job."""

@@ -1,0 +1,1 @@
+"""JupyterHub's side of Farlab: the spawner, its form and its progress."""
