@@ -1,0 +1,70 @@
+# Farlab: `make demo` starts it, `make test` tests it, `make check` lints it, `make bench` measures it.
+# Each does its own set-up; nothing is installed outside this folder except Debian packages (as root).
+
+# Debian's own Python first: other local accounts can run it, which jobs of mapped accounts need.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11 /usr/bin/python3.12 /usr/bin/python3.13) python3)
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+
+TS_SOURCES := $(wildcard extensions/*/src/*.ts* extensions/*/src/*/*.ts* extensions/*/style/* extensions/*/schema/* extensions/*/package.json)
+
+.PHONY: demo test check bench lock lab clean
+
+demo: .venv/.demo-stamp extensions/.stamp
+	$(BIN)/python demo/start.py
+
+test: .venv/.stamp .venv/.hub5-stamp extensions/.stamp .venv/.packages-stamp
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: .venv/.stamp node_modules/.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/jlpm lint
+
+bench: .venv/.stamp extensions/.stamp .venv/.packages-stamp
+	$(BIN)/python benchmarks/run.py --quick
+
+# The whole set of versions that a green run was made with. Names and versions only.
+lock: .venv/.stamp
+	$(BIN)/pip freeze --exclude-editable | grep -v ' @ ' > requirements.lock
+
+lab: extensions/.stamp
+
+clean:
+	rm -rf .venv .venv-hub5 node_modules extensions/.stamp extensions/lab/lib extensions/lab/labextension
+
+.venv/bin/pip:
+	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || sh tests/real/install-packages python3-venv
+	$(PYTHON) -m venv .venv
+
+.venv/.stamp: pyproject.toml requirements.lock | .venv/bin/pip
+	$(BIN)/pip install -q hatchling hatch-jupyter-builder editables jupyter-builder -c requirements.lock
+	$(BIN)/pip install -q --no-build-isolation -c requirements.lock -e ".[test]"
+	@touch $@
+
+# JupyterHub 5.5 is where most hubs are: the main path is tested on it too.
+.venv/.hub5-stamp: .venv/.stamp
+	$(PYTHON) -m venv .venv-hub5
+	.venv-hub5/bin/pip install -q hatchling hatch-jupyter-builder editables jupyter-builder
+	.venv-hub5/bin/pip install -q --no-build-isolation -e ".[hub]" "jupyterhub==5.5.*"
+	@touch $@
+
+# The demo's quantum site simulates its circuits.
+.venv/.demo-stamp: .venv/.stamp
+	$(BIN)/pip install -q -c requirements.lock -e ".[quantum]" --no-build-isolation
+	@touch $@
+
+.venv/.packages-stamp: tests/real/packages.txt | .venv/bin/pip
+	sh tests/real/install-packages
+	@touch $@
+
+node_modules/.stamp: package.json yarn.lock | .venv/.stamp
+	$(BIN)/jlpm install --immutable
+	@touch $@
+
+extensions/.stamp: node_modules/.stamp $(TS_SOURCES)
+	$(BIN)/jlpm build:prod
+	$(BIN)/pip install -q --no-build-isolation --no-deps -e .
+	@touch $@
