@@ -1,0 +1,41 @@
+"""The demo's hub: everything on loopback, any name, no password."""
+
+import os
+import shutil
+from pathlib import Path
+
+import farlab_spawner
+
+c = get_config()  # noqa: F821  # JupyterHub puts it there
+
+here = Path(__file__).parent
+state = Path(os.environ["FARLAB_DEMO_FOLDER"])
+port = os.environ["FARLAB_DEMO_PORT"]
+
+farlab_spawner.configure(c, state / "sites.yaml", state_dir=state)
+
+c.JupyterHub.bind_url = f"http://127.0.0.1:{port}"
+c.JupyterHub.authenticator_class = "dummy"
+c.Authenticator.allow_all = True
+c.JupyterHub.allow_named_servers = True
+# A demo leaves nothing behind; a real hub keeps servers running through its own restart.
+c.JupyterHub.cleanup_servers = True
+c.JupyterHub.template_vars = {
+    "announcement_login": "This is a demo on your own machine: log in with any name, no password."
+}
+
+
+def home(spawner):
+    """Each user's own folder, whichever site the server runs at."""
+    return str(state / "homes" / spawner._expand_user_properties("{username}"))
+
+
+def fill_home(spawner):
+    """Give a new user the demo's notebooks."""
+    if not Path(home(spawner)).exists():
+        shutil.copytree(here / "notebooks", home(spawner))
+
+
+c.FarlabSpawner.environment = {"HOME": home}
+c.FarlabSpawner.working_dir = ""
+c.FarlabSpawner.pre_spawn_hook = fill_home

@@ -1,0 +1,176 @@
+"""Start the demo: hub, hub service, sites. Ctrl-C stops all of it.
+
+The HPC site is a real Slurm, where this user may run one (root, on Debian); without it the demo
+has its cloud and its quantum site.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import string
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent
+sys.path.insert(0, str(REPOSITORY / "tests/real"))
+
+from farlab_real.slurm import SlurmCluster, SlurmUnavailableError  # noqa: E402
+
+SLURM_PACKAGES = ("munge", "slurm-client", "slurm-wlm-basic-plugins", "slurmctld", "slurmd")
+
+
+class DemoError(Exception):
+    """The demo cannot start; the message says what to do."""
+
+
+def start_slurm(stack: ExitStack) -> SlurmCluster | None:
+    """Start the HPC site's Slurm; None, after saying why, where that cannot be."""
+    if os.geteuid() != 0:
+        print("HPC site: left out, a Slurm of its own needs root")
+        return None
+    try:
+        subprocess.run(
+            [str(REPOSITORY / "tests/real/install-packages"), *SLURM_PACKAGES],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        print("HPC site: starting Slurm ...", flush=True)
+        return stack.enter_context(SlurmCluster(nodes=4, gpus=8))
+    except (subprocess.CalledProcessError, OSError, SlurmUnavailableError) as error:
+        print(f"HPC site: left out, Slurm could not be installed or started: {error}")
+        return None
+
+
+def start_process(
+    stack: ExitStack, command: list[str], log: Path, env: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process in its own session and in the log's folder; it ends with the demo."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, cwd=log.parent, env=env, start_new_session=True
+        )
+    stack.callback(stop_process, process)
+    return process
+
+
+def stop_process(process: subprocess.Popen[bytes]) -> None:
+    """Ask the process to end; kill its group when it does not."""
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def start_plugin(stack: ExitStack, folder: Path, name: str, driver: str) -> None:
+    """Start one site's plugin on a socket of its own."""
+    config = folder / f"{name}.yaml"
+    config.write_text(
+        f"listen: unix://{folder}/sockets/{name}.sock\n"
+        f"folder: {folder}/{name}\n"
+        f"python: {sys.executable}\n"
+        f"driver: {driver}\n"
+    )
+    command = [str(Path(sys.executable).with_name("farlab")), "plugin", "--config", str(config)]
+    process = start_process(stack, command, folder / f"{name}.log")
+    wait_until((folder / f"sockets/{name}.sock").exists, process, folder / f"{name}.log")
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until `ready()`; raise DemoError with the log's end when the process ends first."""
+    for _ in range(600):
+        if ready():
+            return
+        if process.poll() is not None:
+            raise DemoError(f"{log.stem} did not start:\n{log.read_text()[-2000:]}")
+        time.sleep(0.1)
+    raise DemoError(f"{log.stem} did not answer within a minute; its log is {log}")
+
+
+def write_catalogue(folder: Path, *, with_hpc: bool) -> None:
+    """Fill in sites.yaml, without the HPC site where there is none."""
+    text = (HERE / "sites.yaml").read_text()
+    if not with_hpc:
+        text = re.sub(r"  - name: hpc\n.*?(?=  - name: quantum)", "", text, flags=re.DOTALL)
+    filled = string.Template(text).substitute(prefix=sys.prefix, sockets=folder / "sockets")
+    (folder / "sites.yaml").write_text(filled)
+
+
+def answers(url: str) -> bool:
+    """Tell whether something answers at the address."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
+
+
+def start_hub(stack: ExitStack, folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start JupyterHub and wait until its login page answers."""
+    command = [sys.executable, "-m", "jupyterhub", "-f", str(HERE / "jupyterhub_config.py")]
+    environ = {
+        **os.environ,
+        "FARLAB_DEMO_FOLDER": str(folder),
+        "FARLAB_DEMO_PORT": str(port),
+        "PATH": os.pathsep.join([str(REPOSITORY / "node_modules/.bin"), os.environ["PATH"]]),
+    }
+    log = folder / "hub.log"
+    hub = start_process(stack, command, log, environ)
+    wait_until(lambda: answers(f"http://127.0.0.1:{port}/hub/login"), hub, log)
+    return hub
+
+
+def run(folder: Path, port: int) -> None:
+    """Start everything, say where it is, and wait for Ctrl-C."""
+    shutil.rmtree(folder / "sockets", ignore_errors=True)
+    (folder / "sockets").mkdir(parents=True, mode=0o700)
+    with ExitStack() as stack:
+        slurm = start_slurm(stack)
+        write_catalogue(folder, with_hpc=slurm is not None)
+        start_plugin(stack, folder, "cloud", "{local: {}}")
+        start_plugin(stack, folder, "quantum", "{local: {}}")
+        if slurm:
+            start_plugin(stack, folder, "hpc", f"{{slurm: {{conf: {slurm.conf}}}}}")
+        hub = start_hub(stack, folder, port)
+        print(
+            f"\nFarlab is at  http://127.0.0.1:{port}\n\n"
+            "Log in with any name and no password. It listens on this machine only.\n"
+            f"Logs and users' files are in {folder}. Ctrl-C stops everything.",
+            flush=True,
+        )
+        hub.wait()
+        raise DemoError(
+            f"The hub ended; the end of its log:\n{(folder / 'hub.log').read_text()[-2000:]}"
+        )
+
+
+def main() -> int:
+    """Run the demo until it is stopped."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--folder", type=Path, default=REPOSITORY / ".demo")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run(args.folder.resolve(), args.port)
+    except DemoError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
