@@ -35,7 +35,7 @@ UNPACK = (
 )
 READ = (
     '[ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] || exit 66; '
-    'if [ "$2" = 0 ]; then exec head -c "$3" -- "$1"; else exec tail -c "$2" -- "$1"; fi'
+    'if [ "$2" = 0 ]; then tail -c "+$3" -- "$1" | head -c "$4"; else exec tail -c "$2" -- "$1"; fi'
 )
 
 
@@ -264,20 +264,22 @@ def _remove_empty(folder: Path) -> bool:
     return not folder.exists()
 
 
-async def read_file(account: Account | None, path: Path, *, tail: int = 0) -> bytes | None:
-    """Return a file of the account's (its last `tail` bytes where that is not 0), None if absent.
+async def read_file(
+    account: Account | None, path: Path, *, tail: int = 0, start: int = 0, most: int = MOST_READ
+) -> bytes | None:
+    """Return a file of the account's, None if absent.
 
-    What is not a regular file of the account's own is absent: a link, a FIFO, someone else's file.
+    It is the last `tail` bytes where that is not 0, otherwise `most` bytes from `start` on. What is not a regular file of the account's own is absent: a link, a FIFO, someone else's file.
     """
     own = own_account()
     if account is None or own.uid in {account.uid, 0}:
-        return await asyncio.to_thread(_read_own, (account or own).uid, path, tail)
-    argv = ["/bin/sh", "-c", READ, "sh", str(path), str(tail), str(MOST_READ)]
+        return await asyncio.to_thread(_read_own, (account or own).uid, path, tail, start, most)
+    argv = ["/bin/sh", "-c", READ, "sh", str(path), str(tail), str(start + 1), str(most)]
     done = await run(account, argv)
     return done.out if done.code == 0 else None
 
 
-def _read_own(uid: int, path: Path, tail: int) -> bytes | None:
+def _read_own(uid: int, path: Path, tail: int, start: int, most: int) -> bytes | None:
     try:
         number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -286,6 +288,5 @@ def _read_own(uid: int, path: Path, tail: int) -> bytes | None:
         status = os.fstat(number)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != uid:
             return None
-        if tail and status.st_size > tail:
-            file.seek(status.st_size - tail)
-        return file.read(min(tail or MOST_READ, MOST_READ))
+        file.seek(max(0, status.st_size - tail) if tail else start)
+        return file.read(min(tail or most, MOST_READ))
