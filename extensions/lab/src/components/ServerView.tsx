@@ -1,0 +1,57 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { Button, UseSignal } from '@jupyterlab/ui-components';
+
+import type { ServerModel } from '../model.js';
+import { failureText } from '../text.js';
+import { PlaceView } from './PlaceView.js';
+
+export interface IServerViewProps {
+  model: ServerModel;
+  trans: TranslationBundle;
+}
+
+/** The whole panel, in whichever state it is. */
+export function ServerView(props: IServerViewProps): JSX.Element {
+  return (
+    <UseSignal signal={props.model.changed}>
+      {() => <StateView {...props} />}
+    </UseSignal>
+  );
+}
+
+function StateView({ model, trans }: IServerViewProps): JSX.Element {
+  const { state } = model;
+  switch (state.name) {
+    case 'loading':
+      return (
+        <p className="jp-farlab-Note" aria-busy="true">
+          {trans.__('Asking the server where it runs…')}
+        </p>
+      );
+    case 'nowhere':
+      return (
+        <div className="jp-farlab-Note">
+          <p>{trans.__('This server does not run at a Farlab site.')}</p>
+          <p>
+            {trans.__(
+              'Pick a site when you start a server on a hub with Farlab, and its facts are here.'
+            )}
+          </p>
+        </div>
+      );
+    case 'failed':
+      return (
+        <div className="jp-farlab-Note jp-mod-error">
+          <p role="alert">{failureText(state.error, trans)}</p>
+          <Button
+            className="jp-mod-styled jp-mod-accept"
+            onClick={() => void model.refresh()}
+          >
+            {trans.__('Try again')}
+          </Button>
+        </div>
+      );
+    case 'place':
+      return <PlaceView model={model} place={state.place} trans={trans} />;
+  }
+}

@@ -1,0 +1,9 @@
+/**
+ * Farlab in JupyterLab: one plugin per panel, each of which can be switched off.
+ */
+import { core } from './core.js';
+import { server } from './server.js';
+
+export * from './tokens.js';
+
+export default [core, server];
