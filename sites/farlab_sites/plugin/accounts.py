@@ -269,7 +269,8 @@ async def read_file(
 ) -> bytes | None:
     """Return a file of the account's, None if absent.
 
-    It is the last `tail` bytes where that is not 0, otherwise `most` bytes from `start` on. What is not a regular file of the account's own is absent: a link, a FIFO, someone else's file.
+    It is the last `tail` bytes where that is not 0, otherwise `most` bytes from `start` on. What is
+    not a regular file of the account's own is absent: a link, a FIFO, someone else's file.
     """
     own = own_account()
     if account is None or own.uid in {account.uid, 0}:
