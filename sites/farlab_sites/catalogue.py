@@ -1,0 +1,435 @@
+"""The catalogue: every site and its profiles, as validated data.
+
+The models are what `sites.yaml` holds, key by key; their descriptions are the reference
+documentation and the text of error messages. They are frozen and refuse unknown keys.
+`farlab_sites.loader` reads the file and turns the errors into lines of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+
+from farlab_sites.images import Runtime, image_problem, pattern_problem
+from farlab_sites.units import (
+    format_memory,
+    format_walltime,
+    parse_memory,
+    parse_walltime,
+    slug,
+    wrong,
+)
+
+Kind = Literal["cloud", "hpc", "htc", "quantum"]
+Way = Literal["direct", "gateway", "tunnelled"]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_RESERVED = ("FARLAB_", "JUPYTERHUB_", "JPY_")
+
+
+def _printable(text: str) -> str:
+    """Refuse control characters: titles go into a form, annotations and environment variables."""
+    if not text.isprintable():
+        raise wrong("holds a line break or a control character", "write it on one line")
+    return text
+
+
+def _pattern(pattern: str, fix: str) -> AfterValidator:
+    """Return a validator for a text that must match a pattern as a whole."""
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise wrong("has characters that are not allowed, or is empty", fix)
+        return text
+
+    return AfterValidator(check)
+
+
+def _schemed(schemes: tuple[str, ...], example: str) -> AfterValidator:
+    """Return a validator for a URL: its scheme is one of these, and it holds no secret."""
+    fix = f'write it as "{example}"'
+
+    def check(url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            parts.port  # noqa: B018 - reading it checks it
+        except ValueError as error:
+            raise wrong(f"is not a URL: {error}", fix) from None
+        where = parts.path if parts.scheme == "unix" else parts.hostname
+        if parts.scheme not in schemes or not where or re.search(r"[^!-~]", url):
+            raise wrong("is not a URL of the kind " + " or ".join(schemes), fix)
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise wrong("holds a user, a query or a fragment", f"{fix}; secrets go into files")
+        return url
+
+    return AfterValidator(check)
+
+
+def _beside_catalogue(value: object, info: ValidationInfo) -> object:
+    """Return a path made absolute: one that is relative starts at the catalogue's folder."""
+    folder = (info.context or {}).get("folder", Path())
+    return folder / value if isinstance(value, str) and value else value
+
+
+def _one_switch(value: object) -> object:
+    """Return the settings that `true` and `false` stand for."""
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
+Title = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(_printable),
+]
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_printable)
+]
+Label = Annotated[
+    str,
+    Field(max_length=40),
+    _pattern(
+        r"[a-z0-9](?:-?[a-z0-9])*",
+        "use lower-case letters, digits and single hyphens between them, such as vega-gpu",
+    ),
+]
+Word = Annotated[
+    str,
+    Field(max_length=64),
+    _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "use letters, digits, and _ . - inside"),
+]
+Account = Annotated[
+    str,
+    _pattern(
+        r"(?!root$)[a-z_][a-z0-9_.-]{0,31}",
+        "give the local account's name as `id -un` prints it there; root is not allowed",
+    ),
+]
+Group = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)]
+FilePath = Annotated[Path, BeforeValidator(_beside_catalogue, json_schema_input_type=str)]
+Memory = Annotated[
+    int,
+    BeforeValidator(parse_memory),
+    PlainSerializer(format_memory),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?([kMGTP]|[KMGTP]i)?$"}),
+]
+Walltime = Annotated[
+    int,
+    BeforeValidator(parse_walltime),
+    PlainSerializer(format_walltime),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^(\d+|(\d+-)?\d+:[0-5]\d:[0-5]\d)$"},
+                {"type": "integer", "minimum": 1},
+            ]
+        }
+    ),
+]
+Count = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+ImageName = Annotated[str, Field(min_length=1)]
+
+
+class _Model(BaseModel):
+    """What all parts of a catalogue have in common."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Size(_Model):
+    """How many cores and how much memory a job gets."""
+
+    title: Title = Field(description="What the user reads, such as `8 CPU, 64 GB`.")
+    cpu: float = Field(strict=True, gt=0, le=10_000, description="Number of CPU cores.")
+    memory: Memory = Field(description="Memory as Kubernetes writes it: `64Gi`, `512Mi`, `64G`.")
+
+
+class Partition(_Model):
+    """Where at the site a job runs, and with which accelerators."""
+
+    title: Title = Field(description="What the user reads, such as `gpu, 1 x A100`.")
+    partition: Word | None = Field(
+        default=None,
+        description="The batch system's partition or queue; absent where there is none.",
+    )
+    gpus: Count = Field(default=0, description="Number of GPUs.")
+    gpu_type: Word | None = Field(
+        default=None, description="The batch system's name for the GPU model, such as `a100`."
+    )
+    qpus: Count = Field(default=0, description="Number of quantum processors.")
+    walltime: Walltime | None = Field(
+        default=None, description="Longest run here; absent: the profile's, else the site's."
+    )
+
+    @model_validator(mode="after")
+    def _type_needs_gpus(self) -> Self:
+        """Refuse a GPU model without any GPU."""
+        if self.gpu_type and not self.gpus:
+            raise wrong("names a GPU type but no GPUs", 'add "gpus: 1"', ("gpu_type",))
+        return self
+
+
+class Image(_Model):
+    """The software that a job finds: a container image, or an environment at the site."""
+
+    title: Title = Field(description="What the user reads, such as `itwinai 1.0`.")
+    image: ImageName = Field(
+        description="Image reference; with `runtime: none` the absolute path of an environment "
+        "whose `bin` comes first in `PATH`."
+    )
+
+
+class OtherImage(_Model):
+    """Which images a user may type instead of choosing one."""
+
+    allow: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=500,
+        description="Regular expression that the whole image must match; absent: any image.",
+    )
+
+    @model_validator(mode="after")
+    def _pattern_is_harmless(self) -> Self:
+        """Refuse a pattern that does not compile or could take for ever."""
+        if self.allow and (problem := pattern_problem(self.allow)):
+            fix = r"write a simple one such as registry\.example\.org/[a-z0-9/-]+:.+"
+            raise wrong(problem, fix, ("allow",))
+        return self
+
+    def allows(self, image: str) -> bool:
+        """Return whether the pattern matches the whole image."""
+        return not self.allow or re.fullmatch(self.allow, image) is not None
+
+
+class Profile(_Model):
+    """What a user picks at a site."""
+
+    name: Label = Field(description="Name of the profile, unique at its site.")
+    title: Title = Field(description="What the user reads, such as `JupyterLab on a GPU node`.")
+    description: Line = Field(default="", description="One line for the user.")
+    walltime: Walltime | None = Field(
+        default=None, description="Longest run; absent: the site's. A partition's own comes first."
+    )
+    sizes: tuple[Size, ...] = Field(
+        min_length=1, description="What the user may choose from; the first is the default."
+    )
+    partitions: tuple[Partition, ...] = Field(
+        default=(),
+        description="Partitions and accelerators to choose from; absent: no such choice.",
+    )
+    images: tuple[Image, ...] = Field(min_length=1, description="Images to choose from.")
+    other_image: Annotated[
+        OtherImage | None,
+        BeforeValidator(_one_switch, json_schema_input_type=bool | OtherImage),
+    ] = Field(
+        default=None, description="Whether, or which, other images may be typed: `true`, `false`."
+    )
+
+    @model_validator(mode="after")
+    def _options_differ(self) -> Self:
+        """Refuse two options of one list with the same key."""
+        for field in ("sizes", "partitions", "images"):
+            seen = {"unlisted-choice": "the form's own entry for another image"}
+            for index, option in enumerate(getattr(self, field)):
+                key, at = slug(option.title), (field, index, "title")
+                if key in seen:
+                    raise wrong(f"is too like {seen[key]}", "give it another title", at)
+                seen[key] = f'"{option.title}", which comes before it'
+        return self
+
+
+class Direct(_Model):
+    """The site's plugin, called by the hub service itself."""
+
+    url: Annotated[str, _schemed(("http", "https", "unix"), "http://127.0.0.1:4000")] = Field(
+        description="Where the plugin listens: `http://`, `https://` or `unix:///path.sock`."
+    )
+    token_file: FilePath | None = Field(
+        default=None,
+        description="File with the plugin's bearer token; needed unless it is on loopback.",
+    )
+
+    @model_validator(mode="after")
+    def _remote_needs_token(self) -> Self:
+        """Refuse a plugin that anyone on the network could use."""
+        parts = urlsplit(self.url)
+        if parts.scheme != "unix" and parts.hostname not in LOOPBACK and not self.token_file:
+            raise wrong("is not on loopback and has no token", 'add "token_file:"', ("url",))
+        return self
+
+
+class Kubernetes(_Model):
+    """A virtual node of the hub's own Kubernetes cluster."""
+
+    node: Annotated[
+        str,
+        Field(max_length=253),
+        _pattern(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", "give the name as `kubectl get nodes` does"),
+    ] = Field(description="Name of the virtual node.")
+
+
+class _OneOf(_Model):
+    """Alternatives, of which exactly one is given."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        """Refuse none, and more than one."""
+        names = list(type(self).model_fields)
+        if sum(getattr(self, name) is not None for name in names) != 1:
+            raise wrong("needs exactly one of " + " and ".join(names), f'keep "{names[0]}:"')
+        return self
+
+
+class Carrier(_OneOf):
+    """How a pod reaches the site: `direct` or `kubernetes`."""
+
+    direct: Direct | None = Field(default=None, description="The site's plugin directly.")
+    kubernetes: Kubernetes | None = Field(default=None, description="A virtual node in Kubernetes.")
+
+
+class Relay(_Model):
+    """How the agent in a job reaches the relay."""
+
+    way: Way = Field(
+        default="direct",
+        description="`direct`: the agent dials the hub; `gateway`: it dials the plugin, which "
+        "passes on; `tunnelled`: the hub connects to the plugin.",
+    )
+    url: Annotated[str, _schemed(("ws", "wss"), "ws://edge.site.example:4001")] | None = Field(
+        default=None,
+        description="What the agent dials; with `direct` the hub's own relay if absent.",
+    )
+
+    @model_validator(mode="after")
+    def _gateway_needs_url(self) -> Self:
+        """Refuse a gateway that the agent could not find."""
+        if self.way != "direct" and not self.url:
+            fix = 'add "url: ws://HOST:PORT" with the plugin\'s address as compute nodes see it'
+            raise wrong(f"is missing for the way {self.way}", fix, ("url",))
+        return self
+
+
+class Accounts(_OneOf):
+    """Which local account runs a user's jobs: by a file or by virtual organisation."""
+
+    file: FilePath | None = Field(
+        default=None,
+        description="CSV file with the columns `user` and `account`; read again on change.",
+    )
+    vo: Annotated[dict[Group, Account], Field(min_length=1)] | None = Field(
+        default=None, description="One shared account per group."
+    )
+
+
+class Site(_Model):
+    """A place that runs work."""
+
+    name: Label = Field(description="Name of the site, unique in the file.")
+    title: Title = Field(description="What the user reads on the card.")
+    description: Line = Field(default="", description="One line for the user.")
+    kind: Kind = Field(description="What the site is: `cloud`, `hpc`, `htc` or `quantum`.")
+    groups: Annotated[tuple[Group, ...], Field(min_length=1)] | None = Field(
+        default=None, description="Hub groups whose members may choose it; absent: everyone."
+    )
+    carrier: Carrier = Field(description="How a pod reaches the site.")
+    relay: Relay = Field(default=Relay(), description="How the agent in a job reaches the relay.")
+    accounts: Accounts | None = Field(
+        default=None, description="Which local account runs the jobs; absent: the plugin's own."
+    )
+    runtime: Runtime = Field(
+        default="none", description="What starts containers: `none`, `apptainer` or `podman`."
+    )
+    environment: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
+        default={}, description="Environment variables of every job at the site."
+    )
+    walltime: Walltime | None = Field(
+        default=None, description="Longest run, for profiles and partitions without their own."
+    )
+    profiles: tuple[Profile, ...] = Field(
+        min_length=1, description="What a user picks at the site."
+    )
+
+    def profile(self, name: str) -> Profile:
+        """Return the profile of that name; KeyError if there is none."""
+        return {profile.name: profile for profile in self.profiles}[name]
+
+    def open_to(self, groups: Iterable[str]) -> bool:
+        """Return whether a member of these groups may choose the site."""
+        return self.groups is None or not set(self.groups).isdisjoint(groups)
+
+    @model_validator(mode="after")
+    def _environment_is_harmless(self) -> Self:
+        """Refuse names that no shell takes, and those that Farlab and the hub set themselves."""
+        for name, value in self.environment.items():
+            at = ("environment", name)
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", name):
+                raise wrong("is not a variable's name", "use letters, digits and _", at)
+            if name.startswith(_RESERVED):
+                raise wrong("is set by Farlab or the hub itself", "remove it", at)
+            if re.search(r"[\0-\x1f\x7f]", value):
+                raise wrong("holds a line break or a control character", "remove it", at)
+        return self
+
+    @model_validator(mode="after")
+    def _profiles_fit(self) -> Self:
+        """Refuse profiles of the same name, and images that the runtime can't start."""
+        _refuse_duplicates("profiles", self.profiles)
+        for number, profile in enumerate(self.profiles):
+            for index, image in enumerate(profile.images):
+                if problem := image_problem(image.image, self.runtime):
+                    raise wrong(*problem, ("profiles", number, "images", index, "image"))
+        return self
+
+
+class Catalogue(_Model):
+    """The content of `sites.yaml`: every site that users of this hub may choose."""
+
+    sites: tuple[Site, ...] = Field(min_length=1, description="The sites, in the form's order.")
+
+    def site(self, name: str) -> Site:
+        """Return the site of that name; KeyError if there is none."""
+        return {site.name: site for site in self.sites}[name]
+
+    def open_to(self, groups: Iterable[str]) -> list[Site]:
+        """Return the sites that a member of these groups may choose."""
+        mine = set(groups)
+        return [site for site in self.sites if site.open_to(mine)]
+
+    @model_validator(mode="after")
+    def _sites_differ(self) -> Self:
+        """Refuse two sites of the same name."""
+        _refuse_duplicates("sites", self.sites)
+        return self
+
+
+def _refuse_duplicates(field: str, named: Iterable[Any]) -> None:
+    """Raise for the first of these whose name was there before."""
+    seen: set[str] = set()
+    for index, item in enumerate(named):
+        if item.name in seen:
+            at = (field, index, "name")
+            raise wrong(f'the name "{item.name}" is there twice', "give it another", at)
+        seen.add(item.name)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of `sites.yaml`, as published in docs/sites.schema.json."""
+    draft = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": draft, **Catalogue.model_json_schema(), "title": "sites.yaml"}
