@@ -1,0 +1,118 @@
+"""`farlab hub`: the hub service as a process that JupyterHub manages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from farlab_sites.carriers import carrier_for
+from farlab_sites.catalogue import Catalogue
+from farlab_sites.loader import load_catalogue
+from farlab_sites.problems import CatalogueError
+from jupyterhub.services.auth import HubAuth
+from tornado.httpserver import HTTPServer
+from tornado.web import Application as WebApplication
+from traitlets import Integer, Unicode
+from traitlets.config import Application
+
+from .auth import CACHE_SECONDS, Gatekeeper
+from .handlers import MOST_BYTES, routes
+from .process import Ending, StartError, alone_in, host_and_port, private_folder, service_address
+from .service import HubService
+
+
+class FarlabHub(Application):
+    """The Farlab service beside JupyterHub: workloads, their streams, and the sites' state.
+
+    JupyterHub starts it (`farlab_spawner.configure` says how) and it ends with JupyterHub.
+    The jobs at the sites go on; the next start finds them again.
+    """
+
+    name = "farlab hub"
+    description = __doc__
+
+    catalogue = Unicode("sites.yaml", help="The file that describes the sites.").tag(config=True)
+    state_dir = Unicode(".", help="Folder of the service's database; made if missing.").tag(
+        config=True
+    )
+    relay_ip = Unicode(
+        "127.0.0.1",
+        help="Address that the relay listens at. Put TLS in front of anything but loopback.",
+    ).tag(config=True)
+    relay_port = Integer(8091, help="Port that agents and gateways dial.").tag(config=True)
+
+    aliases = {  # noqa: RUF012 - the way of traitlets
+        "catalogue": "FarlabHub.catalogue",
+        "state-dir": "FarlabHub.state_dir",
+        "relay-ip": "FarlabHub.relay_ip",
+        "relay-port": "FarlabHub.relay_port",
+        "log-level": "FarlabHub.log_level",
+    }
+
+    def start(self) -> None:
+        """Serve until the hub is gone or SIGTERM comes."""
+        logging.basicConfig(
+            level=logging.INFO,
+            format="[%(levelname)1.1s %(asctime)s %(name)s] %(message)s",
+            stream=sys.stderr,
+        )
+        logging.getLogger("tornado.access").setLevel(logging.WARNING)
+        try:
+            asyncio.run(self._serve(load_catalogue(Path(self.catalogue))))
+        except (StartError, CatalogueError) as error:
+            self.exit(f"farlab hub: {error}")
+
+    async def _serve(self, catalogue: Catalogue) -> None:
+        ending = Ending()
+        host, port, prefix = service_address(os.environ)
+        folder = private_folder(self.state_dir)
+        async with alone_in(folder):
+            hub = HubAuth(parent=self, cache_max_age=CACHE_SECONDS)
+            service = HubService(
+                catalogue,
+                folder,
+                Gatekeeper(hub),
+                carrier_for=carrier_for,
+                upstreams={"hub": host_and_port(hub.api_url)},
+            )
+            try:
+                await self._start_relay(service)
+                server = serve_api(service, host, port, prefix)
+                self.log.info("The API is at http://%s:%d%sapi/", host, port, prefix)
+                self.log.info("The service ends: %s", await ending.wait())
+                server.stop()
+                await server.close_all_connections()
+            finally:
+                await service.close()
+
+    async def _start_relay(self, service: HubService) -> None:
+        try:
+            port = await service.start(self.relay_ip, self.relay_port)
+        except OSError as error:
+            msg = (
+                f"the relay cannot listen at {self.relay_ip}:{self.relay_port} ({error.strerror}): "
+                "end what has this port, or choose another with --relay-port"
+            )
+            raise StartError(msg) from error
+        self.log.info("The relay is at ws://%s:%d", self.relay_ip, port)
+
+
+def serve_api(service: HubService, host: str, port: int, prefix: str) -> HTTPServer:
+    """Listen for the API's callers in the running event loop."""
+    # A little more than a body may hold, so that most of what is too large gets a clear answer.
+    server = HTTPServer(WebApplication(routes(service, prefix)), max_body_size=2 * MOST_BYTES)
+    try:
+        server.listen(port, host)
+    except OSError as error:
+        msg = f"the API cannot listen at {host}:{port} ({error.strerror}): end what has this port"
+        raise StartError(msg) from error
+    return server
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run `farlab hub`."""
+    FarlabHub.launch_instance(argv=list(argv) if argv is not None else None)

@@ -1,0 +1,67 @@
+"""Changes of workloads: written first, then told to whoever waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+
+from .models import Change, Workload
+from .store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Journal:
+    """The one way to change a workload, and to wait for a change."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._waiters: dict[str, set[asyncio.Event]] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a change now."""
+        return sum(len(waiters) for waiters in self._waiters.values())
+
+    async def change(self, uid: str, change: Change) -> Workload | None:
+        """Write a change and wake who waits; None when there was nothing to write."""
+        changed = await self.store.change(uid, change)
+        if changed is not None:
+            log.info("workload %s: %s %s", uid, changed.state, changed.reason)
+            self.tell(uid)
+        return changed
+
+    def tell(self, uid: str) -> None:
+        """Wake everyone who waits for a workload."""
+        for waiter in self._waiters.get(uid, ()):
+            waiter.set()
+
+    async def wait(
+        self, uid: str, done: Callable[[Workload], bool], timeout: float, *, after: int = 0
+    ) -> Workload | None:
+        """Return the workload once it is `done`, or as it is after `timeout` seconds.
+
+        Its events are those after number `after`; None when there is no such workload.
+        """
+        with self._listen(uid) as told, contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while True:
+                    told.clear()
+                    found = await self.store.get(uid, after)
+                    if found is None or done(found):
+                        return found
+                    await told.wait()
+        return await self.store.get(uid, after)
+
+    @contextlib.contextmanager
+    def _listen(self, uid: str) -> Iterator[asyncio.Event]:
+        told = asyncio.Event()
+        self._waiters.setdefault(uid, set()).add(told)
+        try:
+            yield told
+        finally:
+            self._waiters[uid].discard(told)
+            if not self._waiters[uid]:
+                del self._waiters[uid]

@@ -1,0 +1,134 @@
+"""The hub service itself: its parts put together, started and stopped. No HTTP server in here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from farlab_relay.relay import Relay
+from farlab_sites.carriers import Carrier
+from farlab_sites.catalogue import Catalogue, Site
+
+from .accounts import Accounts
+from .agents import Agents
+from .auth import Gatekeeper
+from .cleaning import Cleaner
+from .errors import HubServiceError
+from .facts import SiteFacts
+from .journal import Journal
+from .links import Links
+from .models import Workload
+from .store import Store, sqlite_url
+from .submitting import Submitter
+from .watching import TICK, Watcher
+from .workloads import Workloads
+
+log = logging.getLogger(__name__)
+
+
+class HubService:
+    """Everything that the API talks to, in one event loop with the relay."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        state_dir: Path,
+        gatekeeper: Gatekeeper,
+        *,
+        carrier_for: Callable[[Site], Carrier],
+        upstreams: Mapping[str, tuple[str, int]],
+        tick: float = TICK,
+    ) -> None:
+        self.gatekeeper = gatekeeper
+        self._links = Links(catalogue, carrier_for)
+        self._accounts = Accounts()
+        self._facts = SiteFacts(self._links)
+        self._store = Store(sqlite_url(state_dir))
+        self.journal = Journal(self._store)
+        self._agents = Agents(self.journal, self._exited)
+        self.relay = Relay(
+            verify=self._agents.verify, on_event=self._agents.on_event, upstreams=upstreams
+        )
+        self._submitter = Submitter(self._links, self.journal)
+        self._cleaners: dict[str, Cleaner] = {}
+        self.workloads = Workloads(
+            links=self._links,
+            accounts=self._accounts,
+            journal=self.journal,
+            relay=self.relay,
+            agents=self._agents,
+            submitter=self._submitter,
+            cleaners=self._cleaners,
+        )
+        self._watchers: dict[str, Watcher] = {}
+        for name, link in self._links.by_name.items():
+            self._cleaners[name] = Cleaner(link, self.journal, self._submitter)
+            self._watchers[name] = Watcher(
+                link, self.journal, self._agents, self.workloads.ended, tick=tick
+            )
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def start(self, relay_host: str, relay_port: int) -> int:
+        """Come back with every workload where it was; return the relay's port."""
+        await self._store.open()
+        # The known ports first: no new listener may take one of them.
+        await self.workloads.resume()
+        port = await self.relay.listen(relay_host, relay_port)
+        endless = [self._agents.run()]
+        endless += [cleaner.run() for cleaner in self._cleaners.values()]
+        endless += [watcher.run() for watcher in self._watchers.values()]
+        self._loops = [asyncio.create_task(loop) for loop in endless]
+        await self._submitter.resume()
+        return port
+
+    async def close(self) -> None:
+        """Stop; the jobs at the sites go on."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        for watcher in self._watchers.values():
+            await watcher.close()
+        await self._submitter.close()
+        await self._facts.close()
+        await self._links.close()
+        await self.relay.close()
+        await self._store.close()
+
+    def _exited(self, workload: Workload) -> None:
+        watcher = self._watchers.get(workload.site)
+        if watcher is not None:
+            watcher.kick()
+
+    async def sites(self, user: str, groups: Collection[str]) -> list[dict[str, Any]]:
+        """Return the sites that a user in these groups may choose, each with its state now."""
+        sites = self._links.catalogue.open_to(groups)
+        return await asyncio.gather(*(self._site(site, user, groups) for site in sites))
+
+    async def _site(self, site: Site, user: str, groups: Collection[str]) -> dict[str, Any]:
+        facts = await self._facts.look(site.name)
+        account, refusal = self._account(site, user, groups)
+        link = self._links.by_name.get(site.name)
+        trouble = link.explanation if link is not None else ""
+        if not trouble and facts is None and self._facts.late(site.name):
+            trouble = f"{site.title} does not answer"
+        reason = trouble or refusal
+        return {
+            "name": site.name,
+            "title": site.title,
+            "kind": site.kind,
+            "description": site.description,
+            "open": not reason,
+            "reason": reason,
+            "account": account,
+            "facts": facts.answer if facts else {},
+            "age_s": facts.age if facts else None,
+        }
+
+    def _account(self, site: Site, user: str, groups: Collection[str]) -> tuple[str | None, str]:
+        try:
+            return self._accounts.account(site, user, groups), ""
+        except HubServiceError as error:
+            return None, f"{error.message}. {error.fix}".strip()

@@ -1,0 +1,230 @@
+"""The durable memory of the hub service.
+
+Every statement runs in one thread of its own: the event loop carries the users' byte streams and
+must not wait for a disk. One thread also means that changes happen one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, create_engine, delete, event, select
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from .models import Change, Event, Workload, now
+from .states import ENDED, LIVE, State, may_step
+from .tables import Base, EventRow, WorkloadRow
+
+T = TypeVar("T")
+
+KEPT_EVENTS = 200  # a place in a queue may change for days
+
+
+def sqlite_url(folder: Path) -> str:
+    """Return the address of the database in a state folder, which only its owner may read."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / "farlab.sqlite"
+    # Made before SQLite does, because SQLite would follow the umask; its journal copies this mode.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    path.chmod(0o600)
+    return f"sqlite:///{path}"
+
+
+def _tune_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA busy_timeout=10000")
+    # A submission holds tokens: once erased, no byte of it may stay in the file.
+    cursor.execute("PRAGMA secure_delete=ON")
+    cursor.close()
+
+
+class Store:
+    """Workloads and their events."""
+
+    def __init__(self, url: str) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="farlab-store")
+        self._engine: Engine = create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _tune_sqlite)
+        self._session = sessionmaker(self._engine, expire_on_commit=False)
+
+    async def open(self) -> None:
+        """Create the tables that are missing."""
+
+        def create() -> None:
+            with self._engine.begin() as connection:
+                _create_all(connection)
+
+        await asyncio.get_running_loop().run_in_executor(self._thread, create)
+
+    async def close(self) -> None:
+        """Finish what is being written and close the database."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+        self._thread.shutdown(wait=True)
+
+    async def _do(self, work: Callable[[Session], T]) -> T:
+        def transaction() -> T:
+            with self._session.begin() as session:
+                return work(session)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+
+    async def add(self, workload: Workload, submission: Mapping[str, Any]) -> Workload:
+        """Write a new workload, or return the one that has its uid already."""
+
+        def work(session: Session) -> Workload:
+            row = session.get(WorkloadRow, workload.uid)
+            if row is None:
+                row = _row(workload, json.dumps(submission))
+                session.add(row)
+                session.flush()
+                _note(session, row)
+            return row.view(_events(session, row.uid))
+
+        return await self._do(work)
+
+    async def get(self, uid: str, after: int = 0) -> Workload | None:
+        """Return a workload with its events after number `after`."""
+
+        def work(session: Session) -> Workload | None:
+            row = session.get(WorkloadRow, uid)
+            return row.view(_events(session, uid, after)) if row else None
+
+        return await self._do(work)
+
+    async def find(
+        self,
+        states: Collection[State] = LIVE,
+        *,
+        site: str | None = None,
+        submitted: bool | None = None,
+        cleaned: bool | None = None,
+    ) -> list[Workload]:
+        """Return workloads, oldest first, without their events."""
+        query = select(WorkloadRow).where(WorkloadRow.state.in_([*states]))
+        wanted = {"site": site, "submitted": submitted, "cleaned": cleaned}
+        for name, value in wanted.items():
+            if value is not None:
+                query = query.where(getattr(WorkloadRow, name) == value)
+        query = query.order_by(WorkloadRow.created)
+        return await self._do(lambda session: [row.view() for row in session.scalars(query)])
+
+    async def change(self, uid: str, change: Change) -> Workload | None:
+        """Write what is newly known; None when it is nothing new or a step that cannot be.
+
+        An ended workload still takes a new message (how its cleaning goes), but no new state.
+        """
+
+        def work(session: Session) -> Workload | None:
+            row = session.get(WorkloadRow, uid)
+            if row is None or not may_step(State(row.state), change.state or State(row.state)):
+                return None
+            if not row.view().differs(change):
+                return None
+            _apply(session, row, change)
+            return row.view()
+
+        return await self._do(work)
+
+    async def try_to_submit(self, uid: str) -> dict[str, Any] | None:
+        """Count one more try and return what to send; None when nothing is to be sent."""
+
+        def work(session: Session) -> dict[str, Any] | None:
+            row = session.get(WorkloadRow, uid)
+            if row is None or row.submission is None or State(row.state) in ENDED:
+                return None
+            row.tries += 1
+            submission: dict[str, Any] = json.loads(row.submission)
+            return submission
+
+        return await self._do(work)
+
+    async def record_submission(self, uid: str, job_id: str) -> Workload | None:
+        """Write the job's id and erase what was sent; the state is the caller's business."""
+
+        def work(session: Session) -> Workload | None:
+            row = session.get(WorkloadRow, uid)
+            if row is None:
+                return None
+            row.submission, row.submitted, row.job_id = None, True, job_id
+            return row.view()
+
+        return await self._do(work)
+
+    async def bind_agent(self, uid: str, instance: str) -> str:
+        """Remember the first agent of a workload; return the one that is remembered."""
+
+        def work(session: Session) -> str:
+            row = session.get(WorkloadRow, uid)
+            if row is None:
+                return ""
+            row.agent = row.agent or instance
+            return row.agent
+
+        return await self._do(work)
+
+    async def move(self, uid: str, listeners: Mapping[int, int], address: str) -> None:
+        """Write the ports of this host that lead to a workload."""
+
+        def work(session: Session) -> None:
+            row = session.get(WorkloadRow, uid)
+            if row is not None:
+                row.listeners = {str(port): listen for port, listen in listeners.items()}
+                row.address, row.updated = address, now()
+
+        await self._do(work)
+
+    async def mark_cleaned(self, uid: str) -> None:
+        """Write that nothing of an ended workload is left at its site."""
+
+        def work(session: Session) -> None:
+            row = session.get(WorkloadRow, uid)
+            if row is not None:
+                row.cleaned, row.updated = True, now()
+
+        await self._do(work)
+
+
+def _create_all(connection: Connection) -> None:
+    Base.metadata.create_all(connection)
+
+
+def _row(workload: Workload, submission: str) -> WorkloadRow:
+    columns = WorkloadRow.__table__.columns
+    values = {name: value for name, value in vars(workload).items() if name in columns}
+    values["listeners"] = {str(port): listen for port, listen in workload.listeners.items()}
+    return WorkloadRow(**values, submission=submission)
+
+
+def _apply(session: Session, row: WorkloadRow, change: Change) -> None:
+    said = (row.state, row.reason, row.message)
+    for name, value in vars(change).items():
+        if value is not None:
+            setattr(row, name, value)
+    row.updated = now()
+    if State(row.state) in ENDED:
+        row.submission = None
+    if said != (row.state, row.reason, row.message):
+        _note(session, row)
+
+
+def _note(session: Session, row: WorkloadRow) -> None:
+    row.seq += 1
+    said = {"state": row.state, "reason": row.reason, "message": row.message}
+    session.add(EventRow(workload=row.uid, seq=row.seq, time=row.updated, **said))
+    old = EventRow.seq <= row.seq - KEPT_EVENTS
+    session.execute(delete(EventRow).where(EventRow.workload == row.uid, old))
+
+
+def _events(session: Session, uid: str, after: int = 0) -> tuple[Event, ...]:
+    query = select(EventRow).where(EventRow.workload == uid, EventRow.seq > after)
+    return tuple(row.view() for row in session.scalars(query.order_by(EventRow.seq)))

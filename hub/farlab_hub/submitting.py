@@ -1,0 +1,151 @@
+"""Sending new workloads to their sites, again and again until a plugin takes or refuses them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from farlab_sites.carriers import CarrierError, CarrierRejected
+
+from .errors import NotFoundError
+from .journal import Journal
+from .links import Links, SiteLink
+from .models import Change, Workload, now
+from .states import State
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 120.0  # seconds from the request until an unreachable site fails the workload
+PAUSES = (0.5, 1.0, 2.0, 4.0, 5.0)  # seconds between tries
+AT_ONCE = 8  # submissions to one site
+# A create whose answer never came may still be worked on at the site for this many seconds.
+UNCERTAIN = 10.0
+
+
+class Submitter:
+    """One task for each workload that its site does not have yet."""
+
+    def __init__(self, links: Links, journal: Journal) -> None:
+        self._links = links
+        self._journal = journal
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._hurry: dict[str, asyncio.Event] = {}
+        self._lanes = {name: asyncio.Semaphore(AT_ONCE) for name in links.by_name}
+        self._uncertain: dict[str, float] = {}
+
+    async def resume(self) -> None:
+        """Go on with what was not submitted when the service last ended."""
+        for workload in await self._journal.store.find(submitted=False):
+            self.start(workload)
+
+    def start(self, workload: Workload) -> None:
+        """Begin to submit a workload; nothing happens when that goes on already."""
+        uid = workload.uid
+        if uid in self._tasks:
+            return
+        self._hurry[uid] = asyncio.Event()
+        task = asyncio.create_task(self._submit(workload), name=f"submit {uid}")
+        self._tasks[uid] = task
+        task.add_done_callback(lambda _: self._forget(uid))
+
+    async def settled(self, uid: str) -> bool:
+        """Wait until nothing is on its way to the site; False when a create may be still there."""
+        if uid in self._tasks:
+            self._hurry[uid].set()
+            await asyncio.wait([self._tasks[uid]])
+        return asyncio.get_running_loop().time() >= self._uncertain.get(uid, 0.0)
+
+    def doubt(self, uid: str) -> None:
+        """Note that a create may just have reached the site although no answer came."""
+        self._uncertain[uid] = asyncio.get_running_loop().time() + UNCERTAIN
+
+    def trust(self, uid: str) -> None:
+        """Forget the doubt about a workload: it is answered for, or gone."""
+        self._uncertain.pop(uid, None)
+
+    async def close(self) -> None:
+        """Stop at once; a create under way is tried again at the next start."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _forget(self, uid: str) -> None:
+        task = self._tasks.pop(uid)
+        self._hurry.pop(uid, None)
+        if not task.cancelled() and task.exception():
+            log.error("submission of workload %s broke", uid, exc_info=task.exception())
+
+    async def _submit(self, workload: Workload) -> None:
+        try:
+            link = self._links.get(workload.site)
+        except NotFoundError as error:
+            failed = Change(state=State.FAILED, reason="No such site", message=error.message)
+            await self._journal.change(workload.uid, failed)
+            return
+        tries = 0
+        while await self._try(workload, link):
+            pause = PAUSES[min(tries, len(PAUSES) - 1)]
+            tries += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry[workload.uid].wait(), pause)
+
+    async def _try(self, workload: Workload, link: SiteLink) -> bool:
+        """Send the workload once; True when it must be sent again."""
+        uid = workload.uid
+        async with self._lanes[workload.site]:
+            submission = await self._journal.store.try_to_submit(uid)
+            if submission is None:
+                return False
+            try:
+                job_id = await _create(link, submission)
+            except CarrierRejected as error:
+                await self._refused(workload, link, error)
+                return False
+            except CarrierError as error:
+                self.doubt(uid)
+                link.failed(error)
+                return await self._unreachable(uid, link)
+        link.answered()
+        self.trust(uid)
+        await self._taken(uid, job_id, link)
+        return False
+
+    async def _taken(self, uid: str, job_id: str, link: SiteLink) -> None:
+        found = await self._journal.store.record_submission(uid, job_id)
+        if found is None or found.ended:
+            return
+        message = f"{link.site.title} has it as job {job_id}"
+        # Its agent may have been quicker than the plugin's answer.
+        state = State.SUBMITTED if found.state == State.REQUESTED else found.state
+        reason = "Submitted" if found.state == State.REQUESTED else None
+        await self._journal.change(uid, Change(state=state, reason=reason, message=message))
+
+    async def _refused(self, workload: Workload, link: SiteLink, error: CarrierRejected) -> None:
+        link.answered()
+        reason = f"{link.site.title} refused the job"
+        log.warning("workload %s: %s: %s", workload.uid, reason, error)
+        failed = Change(state=State.FAILED, reason=reason, message=str(error))
+        await self._journal.change(workload.uid, failed)
+
+    async def _unreachable(self, uid: str, link: SiteLink) -> bool:
+        found = await self._journal.store.get(uid)
+        if found is None or found.ended:
+            return False
+        if found.state != State.REQUESTED:  # its agent is here: the site has it after all
+            return True
+        if now() - found.created > PATIENCE:
+            message = f"{link.explanation}. Choose another site, or try later."
+            failed = Change(state=State.FAILED, reason="The site does not answer", message=message)
+            await self._journal.change(uid, failed)
+            return False
+        waiting = Change(reason=f"{link.explanation}; trying again", message="")
+        await self._journal.change(uid, waiting)
+        return True
+
+
+async def _create(link: SiteLink, submission: dict[str, Any]) -> str:
+    pod, secrets = submission["pod"], submission["secrets"]
+    return await link.carrier.create(pod, secrets, submission["configmaps"])

@@ -1,0 +1,86 @@
+"""What a plugin's word about a pod means for its workload: pure functions of both."""
+
+from __future__ import annotations
+
+from farlab_sites.carriers import PodStatus
+
+from .models import Change, Workload
+from .states import State
+from .words import exit_words, running_reason
+
+
+def judge(workload: Workload, status: PodStatus, lost: str = "") -> Change:
+    """Return what a pod's status says about its workload.
+
+    `lost` is the word about a lost connection to the agent, empty when there is none.
+    """
+    if status.phase == "Waiting" and workload.agent and not lost:
+        # The agent is here, so the job runs: the plugin's answer is older than that.
+        return Change(job_id=status.job_id or None)
+    if status.phase == "Waiting":
+        return Change(
+            state=State.QUEUED,
+            reason=status.reason or "Waiting",
+            message=status.message,
+            job_id=status.job_id or None,
+        )
+    if status.phase == "Running":
+        return _running(workload, status, lost)
+    return _ended(status)
+
+
+def _running(workload: Workload, status: PodStatus, lost: str) -> Change:
+    node = status.node or workload.node
+    state = State.READY if workload.state == State.READY else State.STARTING
+    return Change(
+        state=state,
+        reason=running_reason(workload, node, lost),
+        # A starting server's last log line is its message.
+        message=None if workload.state == State.STARTING else "",
+        job_id=status.job_id or None,
+        node=node,
+        deadline=_deadline(workload, status),
+    )
+
+
+def _deadline(workload: Workload, status: PodStatus) -> float | None:
+    if workload.walltime is None or status.started_at is None:
+        return None
+    return status.started_at.timestamp() + workload.walltime
+
+
+def _ended(status: PodStatus) -> Change:
+    good = status.phase == "Succeeded"
+    message = status.message
+    # A signal's or a shell's code says more than "Error"; the site's own reason says most.
+    if not message or status.reason in ("", "Error", "Completed"):
+        message = " ".join(filter(None, [exit_words(status.exit_code), message]))
+    return Change(
+        state=State.FINISHED if good else State.FAILED,
+        reason=status.reason or ("Completed" if good else "Error"),
+        message=message,
+        job_id=status.job_id or None,
+        node=status.node or None,
+        exit_code=status.exit_code,
+    )
+
+
+def lost_job(workload: Workload) -> Change:
+    """Return what it means that a plugin does not know a job that it took."""
+    job = f"job {workload.job_id}" if workload.job_id else "the job"
+    return Change(
+        state=State.FAILED,
+        reason="The site lost the job",
+        message=f"The site does not know {job} any more. Start it again.",
+    )
+
+
+def payload_ended(code: int | None, message: str = "") -> Change:
+    """Return what it means that the agent saw its payload end, whatever the plugin says."""
+    good = code == 0
+    return Change(
+        state=State.FINISHED if good else State.FAILED,
+        reason="Completed" if good else "Error",
+        message=" ".join(filter(None, [exit_words(code), message])),
+        exit_code=code,
+    )

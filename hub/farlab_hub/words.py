@@ -1,0 +1,59 @@
+"""What a user reads about a workload: sentences from exit codes, logs and states."""
+
+from __future__ import annotations
+
+import re
+
+from .models import Workload, clock
+
+TAIL_LINES = 40
+TAIL_CHARACTERS = 8000
+
+EXIT_CODES = {
+    126: "The image's command cannot be executed. Choose another image.",
+    127: (
+        "A command was not found: the image has no farlab-agent or no jupyterhub-singleuser. "
+        "Choose another image, or install farlab[lab] in this one."
+    ),
+    134: "The server aborted (SIGABRT).",
+    137: "The server was killed (SIGKILL): most often it used more memory than it asked for.",
+    139: "The server crashed (SIGSEGV).",
+    143: "The server was told to stop (SIGTERM).",
+}
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def exit_words(code: int | None) -> str:
+    """Say in words what an exit code means."""
+    if code is None:
+        return "The job ended."
+    if code == 0:
+        return "The server ended by itself."
+    return EXIT_CODES.get(code, f"The server ended with exit code {code}.")
+
+
+def tail_of(text: str, lines: int = TAIL_LINES) -> str:
+    """Return the last lines of a log, without escape sequences and of a bounded length."""
+    clean = _ESCAPES.sub("", text.replace("\r\n", "\n")).strip().splitlines()[-lines:]
+    return "\n".join(line[:500] for line in clean)[-TAIL_CHARACTERS:]
+
+
+def last_line(tail: str) -> str:
+    """Return the last line of a log's tail."""
+    return tail.rpartition("\n")[2].strip()
+
+
+def lost_words(since: float) -> str:
+    """Say that a workload's agent is gone for now."""
+    return f"The connection to the node was lost at {clock(since)}; reconnecting"
+
+
+def running_reason(workload: Workload, node: str, lost: str) -> str:
+    """Say what a job that runs is doing; `lost` is the word about a lost connection, if any."""
+    if lost:
+        return lost
+    if workload.state == "ready":
+        return ""
+    place = f" on {node}" if node else ""
+    return f"The server is starting{place}" if workload.agent else f"The job runs{place}"
