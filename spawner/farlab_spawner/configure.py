@@ -1,0 +1,125 @@
+"""Turn Farlab on: one call in `jupyterhub_config.py`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from farlab_sites.loader import load_catalogue
+
+from .pages import PAGES
+from .spawner import FarlabSpawner
+
+SERVICE = "farlab"
+CALLER = "farlab-spawner"
+SPAWN_SCOPE = "custom:farlab:spawn"
+
+INERT_KUBECONFIG = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "none",
+    "clusters": [{"name": "none", "cluster": {"server": "http://127.0.0.1:9"}}],
+    "users": [{"name": "none", "user": {}}],
+    "contexts": [{"name": "none", "context": {"cluster": "none", "user": "none"}}],
+}
+"""KubeSpawner does not start without one; with direct sites alone nothing ever calls it."""
+
+
+def configure(
+    c: Any,
+    catalogue: str | os.PathLike[str] = "sites.yaml",
+    *,
+    state_dir: str | os.PathLike[str] = ".",
+    service_port: int = 8092,
+    relay_port: int = 8091,
+    relay_url: str = "",
+    start_timeout: int = 3600,
+) -> None:
+    """Set everything that a hub with Farlab needs on JupyterHub's configuration object `c`.
+
+    `catalogue` is the file with the sites; `state_dir` a private folder for the service's database
+    and the tokens; the ports are on loopback; `relay_url` is what jobs dial where they are on other
+    machines; `start_timeout` is how long, in seconds, a server may wait in a queue. Everything can
+    be changed afterwards on `c`. Raises `CatalogueError` when the catalogue has mistakes.
+    """
+    file, state = Path(catalogue).absolute(), Path(state_dir).absolute()
+    known = load_catalogue(file)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _set_spawner(c)
+    c.FarlabSpawner.catalogue_file = str(file)
+    c.FarlabSpawner.service_url = f"http://127.0.0.1:{service_port}"
+    c.FarlabSpawner.service_token_file = str(_token_file(state, CALLER))
+    c.FarlabSpawner.relay_url = relay_url or f"ws://127.0.0.1:{relay_port}"
+    c.FarlabSpawner.start_timeout = start_timeout
+    _add_service(c, file, state, service_port, relay_port)
+    if all(site.carrier.direct for site in known.sites):
+        _without_kubernetes(state)
+
+
+def _set_spawner(c: Any) -> None:
+    """Choose the spawner and what JupyterHub must know about its servers."""
+    c.JupyterHub.spawner_class = FarlabSpawner
+    c.JupyterHub.cleanup_servers = False  # servers go on while the hub is restarted
+    c.JupyterHub.template_paths = [*_set_before(c.JupyterHub, "template_paths", []), *PAGES]
+    c.FarlabSpawner.http_timeout = 60
+    c.FarlabSpawner.poll_interval = 5  # one request to the service, however many servers
+    # A batch system's refusal is not a sign of a broken hub: JupyterHub 5 would exit after some.
+    c.FarlabSpawner.consecutive_failure_limit = 0
+
+
+def _add_service(c: Any, catalogue: Path, state: Path, port: int, relay_port: int) -> None:
+    """Let JupyterHub run the Farlab service, and give the spawner the right to use it."""
+    command = [sys.executable, "-m", "farlab_hub.app", f"--catalogue={catalogue}"]
+    command += [f"--state-dir={state}", f"--relay-port={relay_port}"]
+    c.JupyterHub.services = [
+        *_set_before(c.JupyterHub, "services", []),
+        {
+            "name": SERVICE,
+            "url": f"http://127.0.0.1:{port}",
+            "command": command,
+            "api_token": _token(state, SERVICE),
+            "display": False,
+        },
+        {"name": CALLER, "api_token": _token(state, CALLER), "display": False},
+    ]
+    c.JupyterHub.custom_scopes = {
+        **_set_before(c.JupyterHub, "custom_scopes", {}),
+        SPAWN_SCOPE: {"description": "Start and stop workloads of any user at any site."},
+    }
+    c.JupyterHub.load_roles = [
+        *_set_before(c.JupyterHub, "load_roles", []),
+        {"name": CALLER, "scopes": [SPAWN_SCOPE], "services": [CALLER]},
+    ]
+
+
+def _set_before(section: Any, name: str, otherwise: Any) -> Any:
+    """Return what the configuration file has set so far."""
+    return section.get(name, otherwise)
+
+
+def _token(state: Path, name: str) -> str:
+    """Return a service's API token, made at the first start and kept."""
+    file = _token_file(state, name)
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        file.chmod(0o600)
+        return file.read_text().strip()
+    with os.fdopen(handle, "w") as out:
+        out.write(secrets.token_hex(32))
+    return file.read_text()
+
+
+def _token_file(state: Path, name: str) -> Path:
+    return state / f"{name}.token"
+
+
+def _without_kubernetes(state: Path) -> None:
+    """Give KubeSpawner's client a configuration that leads nowhere."""
+    file = state / "no-kubernetes.yaml"
+    file.write_text(yaml.safe_dump(INERT_KUBECONFIG))
+    os.environ["KUBECONFIG"] = str(file)

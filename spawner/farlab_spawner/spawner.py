@@ -1,0 +1,296 @@
+"""FarlabSpawner: a KubeSpawner that also starts servers at sites without Kubernetes.
+
+KubeSpawner makes the pod manifest from the user's choice. Where the choice leads to a site with
+the carrier `kubernetes`, everything else is KubeSpawner's too; with the carrier `direct` the
+manifest goes to the hub service (see `direct`), which hands it to the site's plugin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from farlab_sites.catalogue import Catalogue
+from farlab_sites.profiles import Choice, profile_list
+from kubespawner import KubeSpawner
+from traitlets import Unicode, default
+
+from . import attempts
+from .direct import DirectServer
+from .errors import LinkOnlyPrefills, log_in_one_line
+from .form import FormRequest, form_view
+from .known_sites import known_sites
+from .options import Options, Prefill, checked, options_from_form, options_from_query
+from .pages import form_html
+from .request import workload_request
+from .service import HubService, ServiceError, hub_service
+
+HEAD_START_S = 5.0
+"""Our own time limit ends before JupyterHub's, whose message says nothing."""
+
+
+class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
+    """Starts a user's server at the site that the user chose on the form.
+
+    `farlab_spawner.configure` sets what a hub needs; the traits here are for hubs that want
+    something else.
+    """
+
+    catalogue_file = Unicode(
+        "sites.yaml",
+        config=True,
+        help="The catalogue of sites; read again when it changes.",
+    )
+    service_url = Unicode(
+        "http://127.0.0.1:8092",
+        config=True,
+        help="Where the hub itself reaches the Farlab service, without the hub's base URL.",
+    )
+    service_token_file = Unicode(
+        "farlab-spawner.token",
+        config=True,
+        help="File with the API token that the Farlab service knows the spawner by.",
+    )
+    relay_url = Unicode(
+        "ws://127.0.0.1:8091",
+        config=True,
+        help="""
+        What the agent in a job dials, for sites whose catalogue entry has no `relay.url`.
+
+        Where the sites are other machines this is the hub's public address of the relay, such as
+        `wss://hub.example.org/relay`.
+        """,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        log_in_one_line(self.log)
+        self._server = DirectServer(self.service, self.log)
+        self._prefill = Prefill({})
+        self._pristine: dict[str, Any] = {}
+
+    @property
+    def service(self) -> HubService:
+        """The hub service, shared by all spawners of this hub."""
+        base = self.hub.base_url.removesuffix("hub/")
+        return hub_service(f"{self.service_url}{base}services/farlab/", self.service_token_file)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue as it is now."""
+        return known_sites(self.catalogue_file).catalogue
+
+    @property
+    def groups(self) -> list[str]:
+        """The user's groups on this hub."""
+        return [group.name for group in self.user.groups]
+
+    @property
+    def choice(self) -> Choice:
+        """What the user chose, checked; SpawnRefused where it is not offered to this user."""
+        return checked(self.catalogue, self.groups, self.user_options)
+
+    # -- the form ---------------------------------------------------------------------------------
+
+    @default("options_form")
+    def _default_options_form(self) -> Any:
+        return FarlabSpawner._show_form
+
+    async def _show_form(self) -> str:
+        """Return the form's HTML. Also without a site it is not empty: JupyterHub would spawn."""
+        sites = self.catalogue.open_to(self.groups)
+        names = ", ".join(self._prefill.ignored)
+        notes = (f"The link asked for something that is not offered here: {names}.",)
+        view = form_view(
+            FormRequest(
+                sites=sites,
+                facts=await self._site_facts(),
+                options=self._first_selected(),
+                notes=notes if names else (),
+                ending=self._server.ending,
+                start_limit=self.start_timeout,
+            )
+        )
+        self._prefill = Prefill({})
+        return form_html(view)
+
+    async def _site_facts(self) -> dict[str, dict[str, Any]] | None:
+        """Return what the hub service knows of the sites now; None where it does not answer."""
+        try:
+            entries = await self.service.sites(self.user.name, self.groups)
+        except ServiceError as error:
+            self.log.warning("The form has no live facts: %s", error)
+            return None
+        return {str(entry.get("name")): entry for entry in entries}
+
+    def _first_selected(self) -> Options:
+        """Return what the form selects: what was just refused, a link's wish, the last choice."""
+        refused = attempts.take(self.user.id)
+        handler = self.handler
+        if refused and not (handler and handler.request.method == "GET" and not handler._finished):
+            return refused
+        return self._prefill.options or self._remembered()
+
+    def _remembered(self) -> Options:
+        """Return the last choice for this server, or else for the user's newest other server."""
+        rows = self.user.orm_user._orm_spawners
+        mine = [row for row in rows if row.name == self.name]
+        others = sorted(rows, key=lambda row: str(row.last_activity or ""), reverse=True)
+        for row in [*mine, *others]:
+            if isinstance(row.user_options, Mapping) and row.user_options:
+                return {k: v for k, v in row.user_options.items() if isinstance(v, str)}
+        return {}
+
+    @default("options_from_form")
+    def _default_options_from_form(self) -> Any:
+        return self._read_form
+
+    def _read_form(self, form: Mapping[str, list[str]]) -> Options:
+        """Return the user_options of a form that was sent, checked and complete."""
+        options = options_from_form(form)
+        attempts.keep(self.user.id, options)
+        return checked(self.catalogue, self.groups, options).options
+
+    def options_from_query(self, query: Mapping[str, list[str]]) -> Options:
+        """Never start a server because of a link: keep what it asks for, and show the form."""
+        self._prefill = options_from_query(self.catalogue, self.groups, query)
+        raise LinkOnlyPrefills
+
+    @default("apply_user_options")
+    def _default_apply_user_options(self) -> Any:
+        return lambda spawner, _options: spawner.choice and None
+
+    # -- the pod ----------------------------------------------------------------------------------
+
+    @default("cmd")
+    def _default_cmd(self) -> list[str]:
+        return ["jupyterhub-singleuser"]
+
+    @default("profile_list")
+    def _default_profile_list(self) -> Any:
+        return lambda spawner: profile_list(spawner.catalogue.open_to(spawner.groups))
+
+    async def load_user_options(self) -> None:
+        """Apply the choice to the pod's traits; nothing of an earlier choice stays."""
+        for name, value in self._pristine.items():
+            setattr(self, name, value)
+        chosen = self.choice
+        self._pristine = {name: copy.deepcopy(getattr(self, name)) for name in chosen.part}
+        self.user_options = chosen.options
+        await super().load_user_options()
+
+    # -- the server -------------------------------------------------------------------------------
+
+    def start(self) -> Awaitable[str]:
+        """Start the server where the user chose; return its address once JupyterLab answers."""
+        if self.choice.site.carrier.direct:
+            return self._start_direct()
+        started: Awaitable[str] = super().start()
+        return started
+
+    async def poll(self) -> int | None:
+        """Return None while the server runs, else its exit code."""
+        if self._is_kubernetes:
+            code: int | None = await super().poll()
+            return code
+        code = await self._server.poll()
+        if code is None:
+            self._follow(self._server.address)
+        return code
+
+    async def stop(self, now: bool = False) -> None:
+        """Stop the server, at whatever point of its life it is."""
+        if self._is_kubernetes:
+            await super().stop(now)
+        else:
+            await self._server.stop()
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield what happens while the server starts."""
+        if self._is_kubernetes:
+            async for event in super().progress():
+                yield event
+        else:
+            async for step in self._server.feed.read():
+                yield step.event()
+
+    async def get_url(self) -> str:
+        """Return the server's address; after a hub restart wait for one that was still starting."""
+        if not self._is_kubernetes and not self._server.ready:
+            await self._resume()
+        url: str = await super().get_url()
+        return url
+
+    @property
+    def _is_kubernetes(self) -> bool:
+        """Whether the server that this spawner has now, if any, is KubeSpawner's own."""
+        return not self._server.uid and self._start_future is not None
+
+    async def _start_direct(self) -> str:
+        await self.load_user_options()
+        chosen = self.choice
+        secret = secrets.token_urlsafe(32)
+        self._server.prepare(str(uuid.uuid4()), chosen.site.title)
+        self._save()
+        request = workload_request(self, chosen, self._server.uid, secret, await self._pod())
+        return await self._server.start(request, self.start_timeout - HEAD_START_S, self._announced)
+
+    async def _pod(self) -> dict[str, Any]:
+        """Return KubeSpawner's manifest as JSON."""
+        manifest = await self.get_pod_manifest()
+        pod: dict[str, Any] = self.api.api_client.sanitize_for_serialization(manifest)
+        return pod
+
+    def _announced(self, address: str) -> None:
+        """Keep the address at once: a hub that is restarted now still finds the server."""
+        self._follow(address)
+        self._save()
+
+    def _follow(self, address: str) -> None:
+        """Let the hub's route lead to the server's address, which a restart may have changed."""
+        parts = urlsplit(address)
+        if not self.server or not parts.hostname or not parts.port:
+            return
+        if (self.server.ip, self.server.port) != (parts.hostname, parts.port):
+            self.server.ip, self.server.port = parts.hostname, parts.port
+            self.db.commit()
+
+    async def _resume(self) -> None:
+        """Wait for a start that began before the hub's restart; give up soon if it fails."""
+        resumed = asyncio.ensure_future(self._server.resume(self.start_timeout))
+        self._spawn_future = resumed  # what JupyterHub cancels when the user does
+        resumed.add_done_callback(lambda _: setattr(self, "_spawn_future", None))
+        try:
+            self._follow(await resumed)
+        except BaseException:
+            await self._server.stop()
+        if not self._server.ready:
+            self.http_timeout = 1
+
+    # -- what outlives the hub --------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """Write the state now: JupyterHub does it only after the start."""
+        self.orm_spawner.state = self.get_state()
+        self.db.commit()
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what the hub's database keeps."""
+        state: dict[str, Any] = super().get_state()
+        return state | {"farlab": self._server.saved()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up a server after a hub restart."""
+        super().load_state(state)
+        if isinstance(saved := state.get("farlab"), dict):
+            self._server.restore(saved)
+
+    def clear_state(self) -> None:
+        """Forget a server that has ended; how it ended is shown on the next form."""
+        super().clear_state()
+        self._server.forget()
