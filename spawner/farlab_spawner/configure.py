@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from farlab_sites.loader import load_catalogue
+from kubernetes_asyncio.config import kube_config
 
 from .pages import PAGES
 from .spawner import FarlabSpawner
@@ -73,7 +74,7 @@ def _set_spawner(c: Any) -> None:
 
 def _add_service(c: Any, catalogue: Path, state: Path, port: int, relay_port: int) -> None:
     """Let JupyterHub run the Farlab service, and give the spawner the right to use it."""
-    command = [sys.executable, "-m", "farlab_hub.app", f"--catalogue={catalogue}"]
+    command = [str(Path(sys.executable).with_name("farlab")), "hub", f"--catalogue={catalogue}"]
     command += [f"--state-dir={state}", f"--relay-port={relay_port}"]
     c.JupyterHub.services = [
         *_set_before(c.JupyterHub, "services", []),
@@ -122,4 +123,5 @@ def _without_kubernetes(state: Path) -> None:
     """Give KubeSpawner's client a configuration that leads nowhere."""
     file = state / "no-kubernetes.yaml"
     file.write_text(yaml.safe_dump(INERT_KUBECONFIG))
-    os.environ["KUBECONFIG"] = str(file)
+    # The client has read KUBECONFIG when it was imported; this is where it keeps the answer.
+    kube_config.KUBE_CONFIG_DEFAULT_LOCATION = str(file)

@@ -70,7 +70,7 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         log_in_one_line(self.log)
-        self._server = DirectServer(self.service, self.log)
+        self._direct = DirectServer(self.service, self.log)
         self._prefill = Prefill({})
         self._pristine: dict[str, Any] = {}
 
@@ -112,7 +112,7 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
                 facts=await self._site_facts(),
                 options=self._first_selected(),
                 notes=notes if names else (),
-                ending=self._server.ending,
+                ending=self._direct.ending,
                 start_limit=self.start_timeout,
             )
         )
@@ -198,9 +198,9 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
         if self._is_kubernetes:
             code: int | None = await super().poll()
             return code
-        code = await self._server.poll()
+        code = await self._direct.poll()
         if code is None:
-            self._follow(self._server.address)
+            self._follow(self._direct.address)
         return code
 
     async def stop(self, now: bool = False) -> None:
@@ -208,7 +208,7 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
         if self._is_kubernetes:
             await super().stop(now)
         else:
-            await self._server.stop()
+            await self._direct.stop()
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Yield what happens while the server starts."""
@@ -216,12 +216,12 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
             async for event in super().progress():
                 yield event
         else:
-            async for step in self._server.feed.read():
+            async for step in self._direct.feed.read():
                 yield step.event()
 
     async def get_url(self) -> str:
         """Return the server's address; after a hub restart wait for one that was still starting."""
-        if not self._is_kubernetes and not self._server.ready:
+        if not self._is_kubernetes and not self._direct.ready:
             await self._resume()
         url: str = await super().get_url()
         return url
@@ -229,16 +229,16 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
     @property
     def _is_kubernetes(self) -> bool:
         """Whether the server that this spawner has now, if any, is KubeSpawner's own."""
-        return not self._server.uid and self._start_future is not None
+        return not self._direct.uid and self._start_future is not None
 
     async def _start_direct(self) -> str:
         await self.load_user_options()
         chosen = self.choice
         secret = secrets.token_urlsafe(32)
-        self._server.prepare(str(uuid.uuid4()), chosen.site.title)
+        self._direct.prepare(str(uuid.uuid4()), chosen.site.title)
         self._save()
-        request = workload_request(self, chosen, self._server.uid, secret, await self._pod())
-        return await self._server.start(request, self.start_timeout - HEAD_START_S, self._announced)
+        request = workload_request(self, chosen, self._direct.uid, secret, await self._pod())
+        return await self._direct.start(request, self.start_timeout - HEAD_START_S, self._announced)
 
     async def _pod(self) -> dict[str, Any]:
         """Return KubeSpawner's manifest as JSON."""
@@ -262,14 +262,14 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
 
     async def _resume(self) -> None:
         """Wait for a start that began before the hub's restart; give up soon if it fails."""
-        resumed = asyncio.ensure_future(self._server.resume(self.start_timeout))
+        resumed = asyncio.ensure_future(self._direct.resume(self.start_timeout))
         self._spawn_future = resumed  # what JupyterHub cancels when the user does
         resumed.add_done_callback(lambda _: setattr(self, "_spawn_future", None))
         try:
             self._follow(await resumed)
         except BaseException:
-            await self._server.stop()
-        if not self._server.ready:
+            await self._direct.stop()
+        if not self._direct.ready:
             self.http_timeout = 1
 
     # -- what outlives the hub --------------------------------------------------------------------
@@ -282,15 +282,15 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
     def get_state(self) -> dict[str, Any]:
         """Return what the hub's database keeps."""
         state: dict[str, Any] = super().get_state()
-        return state | {"farlab": self._server.saved()}
+        return state | {"farlab": self._direct.saved()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up a server after a hub restart."""
         super().load_state(state)
         if isinstance(saved := state.get("farlab"), dict):
-            self._server.restore(saved)
+            self._direct.restore(saved)
 
     def clear_state(self) -> None:
         """Forget a server that has ended; how it ended is shown on the next form."""
         super().clear_state()
-        self._server.forget()
+        self._direct.forget()
