@@ -62,6 +62,8 @@ def _problems(
     """Return an error of pydantic as problems, in the order of the file's lines."""
     found = []
     for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # pydantic counts only the right items; the wrong ones are named themselves
         where = where_of(detail)
         message, fix = words_of(detail, model)
         found.append(Problem(file, _line(where, lines), field_name(where), message, fix))

@@ -15,6 +15,9 @@ from pydantic_core import ErrorDetails
 from farlab_sites.yamlfile import Where
 
 
+_MOST_SHOWN = 50
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong with a file. `line` 0 means the file as a whole."""
@@ -32,10 +35,13 @@ class Problem:
 
 
 class CatalogueError(Exception):
-    """A file that can't be used, with everything that is wrong with it."""
+    """A file that can't be used. `problems` is everything that is wrong with it."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
+        lines = [str(problem) for problem in problems[:_MOST_SHOWN]]
+        if len(problems) > _MOST_SHOWN:
+            lines.append(f"... and {len(problems) - _MOST_SHOWN} more problems")
+        super().__init__("\n".join(lines))
         self.problems = problems
 
 

@@ -8,10 +8,10 @@ import unicodedata
 
 from pydantic_core import PydanticCustomError
 
-_MEMORY = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)([kMGTP]|[KMGTP]i)?")
+_MEMORY = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)([kMGTP]|[KMGTP]i)?", re.ASCII)
 _BINARY = {unit: 1024**power for power, unit in enumerate(("", "Ki", "Mi", "Gi", "Ti", "Pi"))}
 _DECIMAL = {unit: 1000**power for power, unit in enumerate(("", "k", "M", "G", "T", "P"))}
-_WALLTIME = re.compile(r"(?:(\d{1,3})-)?(\d{1,4}):([0-5]\d):([0-5]\d)|(\d{1,6})")
+_WALLTIME = re.compile(r"(?:(\d{1,3})-)?(\d{1,4}):([0-5]\d):([0-5]\d)|(\d{1,6})", re.ASCII)
 
 MEMORY_MIN, MEMORY_MAX = 2**20, 2**50
 WALLTIME_MIN, WALLTIME_MAX = 60, 366 * 86400

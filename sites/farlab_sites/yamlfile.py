@@ -43,22 +43,32 @@ class YamlError(Exception):
         self.line, self.message, self.fix, self.where = line, message, fix, where
 
 
+def _too_deep(line: int) -> YamlError:
+    return YamlError(line, "is nested too deeply", "write it flatter")
+
+
+def _too_many(line: int, where: Where = ()) -> YamlError:
+    fix = "use fewer aliases (*name) of large parts, or fewer entries"
+    return YamlError(line, f"holds more than {NODE_LIMIT} values", fix, where)
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with a limit on depth and only the plain scalars of YAML 1.2.
+    """PyYAML's safe loader with limits and only the plain scalars of YAML 1.2.
 
     So `8:00:00` is a text (to YAML 1.1 it is the number 28800), and so are `no`, `on` and dates.
     """
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - replaces PyYAML's own
-    depth = 0
+    depth = count = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        """Return the next node; give up where the file is nested too deeply."""
+        """Return the next node; give up where the file is too deep or too long."""
         self.depth += 1
-        if self.depth > DEPTH_LIMIT:
+        self.count += 1
+        if self.depth > DEPTH_LIMIT or self.count > NODE_LIMIT:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            line = mark.line + 1
-            raise YamlError(line, "is nested too deeply", "write it flatter")
+            deep = self.depth > DEPTH_LIMIT
+            raise _too_deep(mark.line + 1) if deep else _too_many(mark.line + 1)
         node: Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -82,8 +92,7 @@ class _Reader:
         self.lines.setdefault(where, line)
         self.count += 1
         if self.count > NODE_LIMIT:
-            fix = "use fewer aliases (*name) of large parts"
-            raise YamlError(line, f"holds more than {NODE_LIMIT} values", fix, where)
+            raise _too_many(line, where)
         if id(node) in self.open:
             raise YamlError(line, "refers to itself", "remove the alias (*name)", where)
         self.open.append(id(node))
