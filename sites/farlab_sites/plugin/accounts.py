@@ -16,8 +16,10 @@ import re
 import signal
 import stat
 import tarfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ NOBODY = 65534
 PATH = "/usr/local/bin:/usr/bin:/bin"
 LIMIT = 30.0  # seconds for one command
 GRACE = 5.0  # seconds more than the command's own limit, for sudo and the fork
+LOOKUP_KEPT = 60.0  # seconds
 MOST_READ = 64 * 1024 * 1024  # bytes of a file that are read at most
 
 # Run as the account, which may not write the folder above: a place that exists is never taken over.
@@ -78,14 +81,22 @@ class AccountPolicy:
 
     def __init__(self, allow: Sequence[str] = ()) -> None:
         self._allow = [re.compile(pattern) for pattern in allow]
+        self._found: dict[str, tuple[float, Account]] = {}
 
     def resolve(self, name: str) -> Account:
-        """Return the account of this name.
+        """Return the account of this name, looked up at most once a minute.
 
         Raises:
             AccountError: it may not be used, or does not exist here.
 
         """
+        found, account = self._found.get(name, (float("-inf"), None))
+        if account is None or time.monotonic() - found > LOOKUP_KEPT:
+            account = self._look_up(name)
+            self._found[name] = (time.monotonic(), account)
+        return account
+
+    def _look_up(self, name: str) -> Account:
         if not NAME.fullmatch(name):
             raise AccountError(f"{name!r} is not the name of a local account; correct the mapping")
         if not any(pattern.fullmatch(name) for pattern in self._allow):
@@ -105,6 +116,14 @@ class AccountPolicy:
             )
         return Account.of(entry)
 
+    def admits(self, uid: int) -> bool:
+        """Say whether the user with this number is an account that jobs may run as."""
+        try:
+            self.resolve(pwd.getpwuid(uid).pw_name)
+        except (KeyError, AccountError):
+            return False
+        return True
+
 
 def _is_system(entry: pwd.struct_passwd) -> bool:
     no_login = Path(entry.pw_shell).name in {"nologin", "false"}
@@ -113,7 +132,11 @@ def _is_system(entry: pwd.struct_passwd) -> bool:
 
 def own_account() -> Account:
     """Return the account that this process runs as."""
-    uid = os.geteuid()
+    return _account_of(os.geteuid())
+
+
+@cache
+def _account_of(uid: int) -> Account:
     try:
         return Account.of(pwd.getpwuid(uid))
     except KeyError:  # a container's numeric user without an entry
