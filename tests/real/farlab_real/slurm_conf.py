@@ -10,6 +10,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+NVIDIA_MAJOR = 195
+
 
 @dataclass(frozen=True)
 class ClusterShape:
@@ -94,7 +96,7 @@ def write_files(paths: ClusterPaths, shape: ClusterShape) -> None:
     """Write every file that the daemons need; jobs of any local account can use the cluster."""
     make_folders(paths)
     ports = free_ports(1 + len(shape.node_names()))
-    make_devices(paths.devices, shape.gpus)
+    make_devices(paths.devices, [*(f"nvidia{n}" for n in range(shape.gpus)), "qpu0"])
     (paths.folder / "gres.conf").write_text(gres_conf(paths, shape))
     paths.conf.write_text(slurm_conf(paths, shape, ports))
     paths.conf.chmod(0o644)
@@ -115,12 +117,15 @@ def make_folders(paths: ClusterPaths) -> None:
     paths.munge_key.write_bytes(secrets.token_bytes(128))
 
 
-def make_devices(folder: Path, gpus: int) -> None:
-    """Make the device files that stand for GPUs (NVIDIA's major number; no driver behind them)."""
-    for number in range(gpus):
-        device = folder / f"nvidia{number}"
+def make_devices(folder: Path, names: list[str]) -> None:
+    """Make the device files that stand for GPUs and quantum devices; no driver is behind them.
+
+    Slurm could count quantum devices without a file, but then it can't say when one is free.
+    """
+    for number, name in enumerate(names):
+        device = folder / name
         if not device.exists():
-            os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(195, number))
+            os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(NVIDIA_MAJOR, number))
 
 
 def gres_conf(paths: ClusterPaths, shape: ClusterShape) -> str:
@@ -132,7 +137,9 @@ def gres_conf(paths: ClusterPaths, shape: ClusterShape) -> str:
             device = f"{paths.devices}/nvidia0"
         lines.append(f"NodeName=g[1-{shape.nodes}] Name=gpu Type={shape.gpu_type} File={device}")
     if shape.quantum_nodes:
-        lines.append(f"NodeName=q[1-{shape.quantum_nodes}] Name=qpu Type=qmio Count=1")
+        lines.append(
+            f"NodeName=q[1-{shape.quantum_nodes}] Name=qpu Type=qmio File={paths.devices}/qpu0"
+        )
     return "\n".join(lines) + "\n"
 
 
