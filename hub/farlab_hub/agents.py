@@ -87,7 +87,8 @@ class Agents:
         if event.kind == "lost":
             self._lost.setdefault(uid, now())
             if uid not in self.exits:  # else the end is told by the watcher
-                await self._journal.change(uid, Change(reason=self.lost(uid), message=""))
+                lost = Change(state=workload.state, reason=self.lost(uid), message="")
+                await self._journal.change(uid, lost)
         elif event.kind == "exited":
             self.exits[uid] = (now(), _exit(event.detail))
             self._on_exit(workload)

@@ -7,100 +7,89 @@ import logging
 
 from farlab_sites.carriers import CarrierError
 
+from .errands import Errands
 from .journal import Journal
-from .links import SiteLink
+from .links import Links, SiteLink
 from .models import Change, Workload
 from .states import ENDED, State
 from .submitting import Submitter
 
 log = logging.getLogger(__name__)
 
-PAUSE = 1.0  # seconds between two looks while a job still ends
-LONGEST_PAUSE = 30.0  # seconds between two tries at a site that does not answer
-AT_ONCE = 8
+FIRST_PAUSE = 0.5  # seconds; a job takes a moment to end
+LONGEST_PAUSE = 15.0  # seconds between two tries
+AT_ONCE = 8  # at one site
 
 
 class Cleaner:
-    """Deletes the ended workloads of one site; durable through the `cleaned` flag."""
+    """Deletes ended workloads; durable through the `cleaned` flag."""
 
-    def __init__(self, link: SiteLink, journal: Journal, submitter: Submitter) -> None:
-        self._link = link
+    def __init__(self, links: Links, journal: Journal, submitter: Submitter) -> None:
+        self._links = links
         self._journal = journal
         self._submitter = submitter
-        self._kick = asyncio.Event()
-        self._lane = asyncio.Semaphore(AT_ONCE)
+        self._errands = Errands("cleaning")
+        self._lanes = {name: asyncio.Semaphore(AT_ONCE) for name in links.by_name}
 
-    def kick(self) -> None:
-        """Clean now."""
-        self._kick.set()
-
-    async def run(self) -> None:
-        """Clean for ever."""
-        await self._doubt_old_ones()
-        pause = PAUSE
-        while True:
-            try:
-                answered = await self.clean()
-            except Exception:
-                log.exception("cleaning at %s", self._link.site.name)
-                answered = False
-            pause = PAUSE if answered else min(2 * pause, LONGEST_PAUSE)
-            await self._rest(pause)
-
-    async def _rest(self, pause: float) -> None:
-        try:
-            async with asyncio.timeout(pause):
-                await self._kick.wait()
-        except TimeoutError:
-            return
-        self._kick.clear()
-
-    async def _doubt_old_ones(self) -> None:
-        for workload in await self._ended():
+    async def resume(self) -> None:
+        """Go on with what was not clean when the service last ended."""
+        for workload in await self._journal.store.find(ENDED, cleaned=False):
             if not workload.submitted:
                 self._submitter.doubt(workload.uid)
+            self.start(workload)
 
-    async def _ended(self) -> list[Workload]:
-        site = self._link.site.name
-        return await self._journal.store.find(ENDED, site=site, cleaned=False)
+    def start(self, workload: Workload) -> None:
+        """Begin to clean up after an ended workload, or try again now."""
+        link = self._links.by_name.get(workload.site)
+        if link is None:
+            log.warning("workload %s: nobody can clean at %s", workload.uid, workload.site)
+            return
+        self._errands.start(workload.uid, lambda: self._clean(workload.uid, link))
 
-    async def clean(self) -> bool:
-        """Try once for every ended workload; False when the site did not answer."""
-        ended = await self._ended()
-        return all(await asyncio.gather(*(self._clean(workload) for workload in ended)))
+    async def close(self) -> None:
+        """Stop at once; the next start goes on."""
+        await self._errands.close()
 
-    async def _clean(self, workload: Workload) -> bool:
-        async with self._lane:
-            settled = await self._submitter.settled(workload.uid)
-            # Read again: a create may just have come back, or a first try been made.
-            current = await self._journal.store.get(workload.uid)
-            if current is None or current.cleaned:
-                return True
-            try:
-                gone = current.tries == 0 or (await self._take_away(current) and settled)
-            except CarrierError as error:
-                self._link.failed(error)
-                await self._say(current, f"{self._link.explanation}; its job there is removed "
-                                "as soon as it answers")  # fmt: skip
-                return False
-            if gone:
-                await self._done(current)
+    async def _clean(self, uid: str, link: SiteLink) -> None:
+        pause = FIRST_PAUSE
+        while not await self._try(uid, link):
+            await self._errands.pause(uid, pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _try(self, uid: str, link: SiteLink) -> bool:
+        """Try once; True when nothing is left."""
+        # A delete must not be quicker than a create that is on its way.
+        settled = await self._submitter.settled(uid)
+        workload = await self._journal.store.get(uid)
+        if workload is None or workload.cleaned:
             return True
-
-    async def _take_away(self, workload: Workload) -> bool:
-        pod = dict(workload.pod)
-        await self._link.carrier.delete(pod)
-        status = (await self._link.carrier.status([pod])).get(workload.uid)
-        self._link.answered()
-        return status is None or status.phase in ("Succeeded", "Failed")
+        try:
+            async with self._lanes[link.site.name]:
+                gone = workload.tries == 0 or await _take_away(workload, link)
+        except CarrierError as error:
+            link.failed(error)
+            words = f"{link.explanation}; its job there is removed as soon as it answers"
+            await self._say(workload, words)
+            return False
+        if gone and settled:
+            await self._done(workload)
+        return gone and settled
 
     async def _done(self, workload: Workload) -> None:
-        await self._journal.store.mark_cleaned(workload.uid)
         self._submitter.trust(workload.uid)
         await self._say(workload, "Its job is gone")
+        await self._journal.store.mark_cleaned(workload.uid)
         self._journal.tell(workload.uid)
 
     async def _say(self, workload: Workload, message: str) -> None:
         # Of a failed workload the user must go on to read why it failed.
         if workload.state == State.CANCELLED:
             await self._journal.change(workload.uid, Change(message=message))
+
+
+async def _take_away(workload: Workload, link: SiteLink) -> bool:
+    pod = dict(workload.pod)
+    await link.carrier.delete(pod)
+    status = (await link.carrier.status([pod])).get(workload.uid)
+    link.answered()
+    return status is None or status.phase in ("Succeeded", "Failed")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from .models import Change, Workload
+from .states import ENDED
 from .store import Store
 
 log = logging.getLogger(__name__)
@@ -16,8 +17,9 @@ log = logging.getLogger(__name__)
 class Journal:
     """The one way to change a workload, and to wait for a change."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, on_end: Callable[[Workload], Awaitable[None]]) -> None:
         self.store = store
+        self._on_end = on_end
         self._waiters: dict[str, set[asyncio.Event]] = {}
 
     @property
@@ -31,7 +33,15 @@ class Journal:
         if changed is not None:
             log.info("workload %s: %s %s", uid, changed.state, changed.reason)
             self.tell(uid)
+            if change.state in ENDED:
+                await self._on_end(changed)
         return changed
+
+    async def submitted(self, uid: str, job_id: str, message: str) -> None:
+        """Write that the site has a workload, under this job id."""
+        if await self.store.record_submission(uid, job_id, message) is not None:
+            log.info("workload %s: job %s", uid, job_id)
+            self.tell(uid)
 
     def tell(self, uid: str) -> None:
         """Wake everyone who waits for a workload."""

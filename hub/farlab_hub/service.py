@@ -47,13 +47,13 @@ class HubService:
         self._accounts = Accounts()
         self._facts = SiteFacts(self._links)
         self._store = Store(sqlite_url(state_dir))
-        self.journal = Journal(self._store)
+        self.journal = Journal(self._store, self._ended)
         self._agents = Agents(self.journal, self._exited)
         self.relay = Relay(
             verify=self._agents.verify, on_event=self._agents.on_event, upstreams=upstreams
         )
         self._submitter = Submitter(self._links, self.journal)
-        self._cleaners: dict[str, Cleaner] = {}
+        self._cleaner = Cleaner(self._links, self.journal, self._submitter)
         self.workloads = Workloads(
             links=self._links,
             accounts=self._accounts,
@@ -61,14 +61,12 @@ class HubService:
             relay=self.relay,
             agents=self._agents,
             submitter=self._submitter,
-            cleaners=self._cleaners,
+            cleaner=self._cleaner,
         )
-        self._watchers: dict[str, Watcher] = {}
-        for name, link in self._links.by_name.items():
-            self._cleaners[name] = Cleaner(link, self.journal, self._submitter)
-            self._watchers[name] = Watcher(
-                link, self.journal, self._agents, self.workloads.ended, tick=tick
-            )
+        self._watchers = {
+            name: Watcher(link, self.journal, self._agents, tick=tick)
+            for name, link in self._links.by_name.items()
+        }
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self, relay_host: str, relay_port: int) -> int:
@@ -78,10 +76,10 @@ class HubService:
         await self.workloads.resume()
         port = await self.relay.listen(relay_host, relay_port)
         endless = [self._agents.run()]
-        endless += [cleaner.run() for cleaner in self._cleaners.values()]
         endless += [watcher.run() for watcher in self._watchers.values()]
         self._loops = [asyncio.create_task(loop) for loop in endless]
         await self._submitter.resume()
+        await self._cleaner.resume()
         return port
 
     async def close(self) -> None:
@@ -92,10 +90,17 @@ class HubService:
         for watcher in self._watchers.values():
             await watcher.close()
         await self._submitter.close()
+        await self._cleaner.close()
         await self._facts.close()
         await self._links.close()
         await self.relay.close()
         await self._store.close()
+
+    async def _ended(self, workload: Workload) -> None:
+        """Let go of an ended workload's streams, and have its job taken away."""
+        self._agents.forget(workload.uid)
+        await self.relay.drop(workload.uid)
+        self._cleaner.start(workload)
 
     def _exited(self, workload: Workload) -> None:
         watcher = self._watchers.get(workload.site)

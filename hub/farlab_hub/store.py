@@ -121,7 +121,7 @@ class Store:
     async def change(self, uid: str, change: Change) -> Workload | None:
         """Write what is newly known; None when it is nothing new or a step that cannot be.
 
-        An ended workload still takes a new message (how its cleaning goes), but no new state.
+        A change that holds the state it was made for is dropped when the workload has gone on.
         """
 
         def work(session: Session) -> Workload | None:
@@ -148,14 +148,20 @@ class Store:
 
         return await self._do(work)
 
-    async def record_submission(self, uid: str, job_id: str) -> Workload | None:
-        """Write the job's id and erase what was sent; the state is the caller's business."""
+    async def record_submission(self, uid: str, job_id: str, message: str) -> Workload | None:
+        """Write the job's id and erase what was sent; None when the workload has ended."""
 
         def work(session: Session) -> Workload | None:
             row = session.get(WorkloadRow, uid)
             if row is None:
                 return None
             row.submission, row.submitted, row.job_id = None, True, job_id
+            if State(row.state) in ENDED:
+                return None
+            change = Change(message=message)
+            if row.state == State.REQUESTED:  # its agent may have been quicker than the answer
+                change = Change(state=State.SUBMITTED, reason="Submitted", message=message)
+            _apply(session, row, change)
             return row.view()
 
         return await self._do(work)

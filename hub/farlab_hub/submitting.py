@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Any
 
 from farlab_sites.carriers import CarrierError, CarrierRejected
 
+from .errands import Errands
 from .errors import NotFoundError
 from .journal import Journal
 from .links import Links, SiteLink
@@ -30,8 +30,7 @@ class Submitter:
     def __init__(self, links: Links, journal: Journal) -> None:
         self._links = links
         self._journal = journal
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._hurry: dict[str, asyncio.Event] = {}
+        self._errands = Errands("submission")
         self._lanes = {name: asyncio.Semaphore(AT_ONCE) for name in links.by_name}
         self._uncertain: dict[str, float] = {}
 
@@ -42,19 +41,11 @@ class Submitter:
 
     def start(self, workload: Workload) -> None:
         """Begin to submit a workload; nothing happens when that goes on already."""
-        uid = workload.uid
-        if uid in self._tasks:
-            return
-        self._hurry[uid] = asyncio.Event()
-        task = asyncio.create_task(self._submit(workload), name=f"submit {uid}")
-        self._tasks[uid] = task
-        task.add_done_callback(lambda _: self._forget(uid))
+        self._errands.start(workload.uid, lambda: self._submit(workload))
 
     async def settled(self, uid: str) -> bool:
         """Wait until nothing is on its way to the site; False when a create may be still there."""
-        if uid in self._tasks:
-            self._hurry[uid].set()
-            await asyncio.wait([self._tasks[uid]])
+        await self._errands.finish(uid)
         return asyncio.get_running_loop().time() >= self._uncertain.get(uid, 0.0)
 
     def doubt(self, uid: str) -> None:
@@ -67,16 +58,7 @@ class Submitter:
 
     async def close(self) -> None:
         """Stop at once; a create under way is tried again at the next start."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _forget(self, uid: str) -> None:
-        task = self._tasks.pop(uid)
-        self._hurry.pop(uid, None)
-        if not task.cancelled() and task.exception():
-            log.error("submission of workload %s broke", uid, exc_info=task.exception())
+        await self._errands.close()
 
     async def _submit(self, workload: Workload) -> None:
         try:
@@ -89,8 +71,7 @@ class Submitter:
         while await self._try(workload, link):
             pause = PAUSES[min(tries, len(PAUSES) - 1)]
             tries += 1
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry[workload.uid].wait(), pause)
+            await self._errands.pause(workload.uid, pause)
 
     async def _try(self, workload: Workload, link: SiteLink) -> bool:
         """Send the workload once; True when it must be sent again."""
@@ -110,18 +91,8 @@ class Submitter:
                 return await self._unreachable(uid, link)
         link.answered()
         self.trust(uid)
-        await self._taken(uid, job_id, link)
+        await self._journal.submitted(uid, job_id, f"{link.site.title} has it as job {job_id}")
         return False
-
-    async def _taken(self, uid: str, job_id: str, link: SiteLink) -> None:
-        found = await self._journal.store.record_submission(uid, job_id)
-        if found is None or found.ended:
-            return
-        message = f"{link.site.title} has it as job {job_id}"
-        # Its agent may have been quicker than the plugin's answer.
-        state = State.SUBMITTED if found.state == State.REQUESTED else found.state
-        reason = "Submitted" if found.state == State.REQUESTED else None
-        await self._journal.change(uid, Change(state=state, reason=reason, message=message))
 
     async def _refused(self, workload: Workload, link: SiteLink, error: CarrierRejected) -> None:
         link.answered()
@@ -141,7 +112,8 @@ class Submitter:
             failed = Change(state=State.FAILED, reason="The site does not answer", message=message)
             await self._journal.change(uid, failed)
             return False
-        waiting = Change(reason=f"{link.explanation}; trying again", message="")
+        reason = f"{link.explanation}; trying again"
+        waiting = Change(state=State.REQUESTED, reason=reason, message="")
         await self._journal.change(uid, waiting)
         return True
 

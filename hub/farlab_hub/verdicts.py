@@ -76,11 +76,11 @@ def lost_job(workload: Workload) -> Change:
 
 
 def payload_ended(code: int | None, message: str = "") -> Change:
-    """Return what it means that the agent saw its payload end, whatever the plugin says."""
+    """Return what it means that the agent saw its payload end; `message` is its own word."""
     good = code == 0
     return Change(
         state=State.FINISHED if good else State.FAILED,
         reason="Completed" if good else "Error",
-        message=" ".join(filter(None, [exit_words(code), message])),
+        message=message or exit_words(code),
         exit_code=code,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from farlab_sites.carriers import CarrierError, PodStatus
 
@@ -35,14 +35,12 @@ class Watcher:
         link: SiteLink,
         journal: Journal,
         agents: Agents,
-        on_end: Callable[[Workload], Awaitable[None]],
         *,
         tick: float = TICK,
     ) -> None:
         self._link = link
         self._journal = journal
         self._agents = agents
-        self._on_end = on_end
         self._tick = tick
         self._kick = asyncio.Event()
         self._misses: Counter[str] = Counter()
@@ -92,7 +90,8 @@ class Watcher:
             if exited is not None:
                 await self._end(workload, exited)
             else:
-                await self._write(workload, Change(reason=self._link.explanation, message=""))
+                dark = Change(state=workload.state, reason=self._link.explanation, message="")
+                await self._write(workload, dark)
 
     async def _follow(self, workload: Workload, status: PodStatus | None) -> None:
         if status is None:
@@ -123,12 +122,8 @@ class Watcher:
 
     async def _end(self, workload: Workload, change: Change) -> None:
         tail = await self._tail(workload)
-        ended = await self._journal.change(
-            workload.uid, Change(**{**vars(change), "log_tail": tail or workload.log_tail})
-        )
+        await self._journal.change(workload.uid, replace(change, log_tail=tail or None))
         del self._misses[workload.uid]
-        if ended is not None:
-            await self._on_end(ended)
 
     async def _tail(self, workload: Workload) -> str:
         """Return the end of a workload's log: the main container's, or what ran before it."""
@@ -154,10 +149,10 @@ class Watcher:
     async def _peek(self, starting: list[Workload]) -> None:
         tails = await asyncio.gather(*(self._tail(one) for one in starting))
         for workload, tail in zip(starting, tails, strict=True):
-            current = await self._journal.store.get(workload.uid)
-            if tail and current is not None and current.state == State.STARTING:
-                change = Change(message=last_line(tail), log_tail=tail)
-                await self._journal.change(workload.uid, change)
+            if tail:
+                # The state is in it so that a server that is ready by now stays so.
+                seen = Change(state=State.STARTING, message=last_line(tail), log_tail=tail)
+                await self._journal.change(workload.uid, seen)
 
     async def close(self) -> None:
         """Stop what runs beside the watching."""

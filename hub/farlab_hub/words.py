@@ -10,6 +10,7 @@ TAIL_LINES = 40
 TAIL_CHARACTERS = 8000
 
 EXIT_CODES = {
+    77: "The hub refused the job's agent: its secret is wrong, or another agent came first.",
     126: "The image's command cannot be executed. Choose another image.",
     127: (
         "A command was not found: the image has no farlab-agent or no jupyterhub-singleuser. "

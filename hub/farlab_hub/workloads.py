@@ -38,7 +38,7 @@ class Workloads:
         relay: Relay,
         agents: Agents,
         submitter: Submitter,
-        cleaners: dict[str, Cleaner],
+        cleaner: Cleaner,
     ) -> None:
         self._links = links
         self._accounts = accounts
@@ -46,7 +46,7 @@ class Workloads:
         self._relay = relay
         self._agents = agents
         self._submitter = submitter
-        self._cleaners = cleaners
+        self._cleaner = cleaner
         self._announcing = asyncio.Lock()
 
     async def announce(self, request: WorkloadRequest) -> Workload:
@@ -129,24 +129,17 @@ class Workloads:
             kind = CannotCheckError if isinstance(error, CarrierUnreachable) else SiteTroubleError
             raise kind(msg, fix, code="no-log") from error
 
-    async def cancel(self, uid: str, patience: float = CANCEL_PATIENCE) -> Workload:
-        """End a workload; return it when its job is gone, or after `patience` seconds as it is."""
+    async def cancel(self, uid: str) -> Workload:
+        """End a workload; return it when its job is gone, or after half a minute as it is."""
         workload = _found(uid, await self._journal.store.get(uid))
         if not workload.ended:
             message = "Its job is being taken away"
             cancelled = Change(state=State.CANCELLED, reason="Cancelled", message=message)
             await self._journal.change(uid, cancelled)
-            await self.ended(workload)
-        gone = await self._journal.wait(uid, lambda w: w.cleaned, patience)
+        elif not workload.cleaned:
+            self._cleaner.start(workload)
+        gone = await self._journal.wait(uid, lambda w: w.cleaned, CANCEL_PATIENCE)
         return _found(uid, gone)
-
-    async def ended(self, workload: Workload) -> None:
-        """Let go of an ended workload's streams, and have its job taken away."""
-        self._agents.forget(workload.uid)
-        await self._relay.drop(workload.uid)
-        cleaner = self._cleaners.get(workload.site)
-        if cleaner is not None:
-            cleaner.kick()
 
 
 def _found(uid: str, workload: Workload | None) -> Workload:
