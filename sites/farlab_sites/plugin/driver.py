@@ -62,6 +62,7 @@ class Job:
     memory: int = 0  # bytes; 0: not limited
     gpus: int = 0
     walltime: int | None = None  # seconds; None: the batch system's default
+    grace: int = 30  # seconds between the order to end and the kill
     flags: tuple[str, ...] = ()  # the annotation slurm-job.vk.io/flags, split as a shell would
     pod: dict[str, Any] = field(default_factory=dict)  # metadata and spec, without any env value
     job_id: str = ""  # the batch system's; empty before it is known
@@ -152,6 +153,9 @@ class Driver(ABC):
             BatchSystemDown: the batch system did not answer; the plugin tries again.
 
         """
+
+    async def forget(self, job: Job) -> None:  # noqa: B027 - optional
+        """Drop what the driver remembers of a job that has ended: nobody asks for it again."""
 
     @abstractmethod
     async def facts(self) -> dict[str, Any]:

@@ -1,0 +1,306 @@
+"""Runs the containers of one pod, one after the other or side by side, and says how they are."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import pwd
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from farlab_sites.plugin.job.processes import (
+    descendants,
+    end_all,
+    oom_kills,
+    private_memory,
+    signal_quietly,
+    write_atomically,
+)
+
+TICK = 0.5  # seconds between looks at logs and clocks; ends of processes are noticed at once
+MEMORY_TICK = 3.0  # seconds between looks at the memory of every process of the pod
+STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+SIGNALS = STOPS | {signal.SIGCHLD}
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Container:
+    """One container and how it is."""
+
+    def __init__(self, spec: dict[str, Any], folder: Path, init: bool) -> None:
+        self.spec = spec
+        self.name: str = spec["name"]
+        self.log = folder / "logs" / f"{self.name}.log"
+        self.pid = 0
+        self.size = 0
+        self.report: dict[str, Any] = {"init": init, "state": "waiting"}
+
+    @property
+    def running(self) -> bool:
+        """Tell whether its main process is alive."""
+        return bool(self.report["state"] == "running")
+
+    def started(self, pid: int) -> None:
+        """Note that it runs."""
+        self.pid = pid
+        self.report.update(state="running", started_at=time.time())
+
+    def ended(self, code: int, reason: str, message: str = "") -> None:
+        """Note how it ended."""
+        self.report.setdefault("started_at", time.time())
+        self.report.update(
+            state="terminated",
+            finished_at=time.time(),
+            exit_code=code,
+            reason=reason,
+            message=message,
+        )
+
+    def note_growth(self) -> None:
+        """Write down when its output grew, for those who read the log by time."""
+        size = self.log.stat().st_size if self.log.exists() else 0
+        if size > self.size:
+            self.size = size
+            with self.log.with_suffix(".times").open("a") as file:
+                file.write(f"{size} {time.time():.3f}\n")
+
+
+class Runner:
+    """Runs one pod to its end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pod: dict[str, Any] = json.loads((folder / "pod.json").read_text())
+        make_folders(folder, self.pod["folders"])
+        self.init = [Container(spec, folder, init=True) for spec in self.pod["init"]]
+        self.main = [Container(spec, folder, init=False) for spec in self.pod["containers"]]
+        self.began = time.monotonic()
+        self.limit: float | None = self.pod["walltime"]  # seconds from the beginning
+        self.deadline = self._deadline()
+        self.stopped: tuple[str, str] | None = None  # reason, message
+        self.kill_at: float | None = None
+        self.memory_at = 0.0
+        self.oom_before = oom_kills()
+
+    def _deadline(self) -> int | None:
+        """Return the epoch second at which the pod must end."""
+        ends = [int(time.time() + self.limit)] if self.limit else []
+        if os.environ.get("SLURM_JOB_END_TIME", "").isdigit():
+            ends.append(int(os.environ["SLURM_JOB_END_TIME"]))
+        return min(ends) if ends else None
+
+    def run(self) -> int:
+        """Run everything; return the exit code for the job."""
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        self.write()
+        for container in self.init:
+            self.start(container)
+            self.wait()
+            if container.report["exit_code"]:
+                self._skip(f"init container {container.name} failed: see its log")
+                break
+        for container in self.main:
+            if container.report["state"] == "waiting":
+                self.start(container)
+        self.wait()
+        self.sweep()
+        self.write(ended=True)
+        codes = [c.report["exit_code"] for c in (*self.init, *self.main) if "exit_code" in c.report]
+        return next((code for code in codes if code), 0)
+
+    def _skip(self, why: str) -> None:
+        for container in (*self.init, *self.main):
+            if container.report["state"] == "waiting":
+                container.ended(1, "Error", f"not started: {why}")
+
+    def write(self, ended: bool = False) -> None:
+        """Publish how the containers are."""
+        status = {
+            "node": os.uname().nodename,
+            "deadline": self.deadline,
+            "ended": ended,
+            "containers": {c.name: c.report for c in (*self.init, *self.main)},
+        }
+        write_atomically(self.folder / "status.json", json.dumps(status))
+
+    def environment(self, spec: dict[str, Any]) -> dict[str, str]:
+        """Return the environment for a container's first process."""
+        user = pwd.getpwuid(os.getuid())
+        env = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+        env.update(PATH=os.defpath, SHELL=user.pw_shell or "/bin/sh")
+        env.update(os.environ)
+        if not Path(env["HOME"]).is_dir():
+            env["HOME"] = str(self.folder)
+        env.update(json.loads((self.folder / "env" / f"{spec['name']}.json").read_text()))
+        if spec["path"]:
+            env["PATH"] = spec["path"] + os.pathsep + env["PATH"]
+        facts = {
+            "FARLAB_POD_UID": self.pod["uid"],
+            "FARLAB_NODE": os.uname().nodename,
+            "FARLAB_JOB_ID": json.loads((self.folder / "started").read_text())["job_id"],
+        }
+        if self.deadline:
+            facts["FARLAB_DEADLINE"] = str(self.deadline)
+        env.update(facts)
+        # Apptainer hands a variable on under another name.
+        names = [*facts, *(name for name in self.pod["forward"] if name in os.environ)]
+        env.update({spec["env_prefix"] + name: env[name] for name in names})
+        return env
+
+    def start(self, container: Container) -> None:
+        """Start a container, or note why it cannot be started."""
+        if self.stopped:
+            container.ended(143, *self.stopped)
+            return
+        spec, env = container.spec, self.environment(container.spec)
+        argv = [*limits(spec["launcher"]), *spec["argv"]]
+        program = shutil.which(argv[0], path=env["PATH"])
+        try:
+            with container.log.open("ab") as log:
+                child = subprocess.Popen(
+                    [program or argv[0], *argv[1:]],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=env,
+                    cwd=spec["cwd"] or env["HOME"],
+                    preexec_fn=fresh_session,  # noqa: PLW1509 - there is one thread
+                )
+        except (OSError, subprocess.SubprocessError) as error:
+            container.ended(127, "StartError", self._why_not(spec, env, error))
+        else:
+            child.returncode = 0  # reaped here, not by subprocess
+            container.started(child.pid)
+        self.write()
+
+    @staticmethod
+    def _why_not(spec: dict[str, Any], env: dict[str, str], error: Exception) -> str:
+        cwd = spec["cwd"] or env["HOME"]
+        if not Path(cwd).is_dir():
+            return f"cannot start in the folder {cwd}: it does not exist on {os.uname().nodename}"
+        program = (spec["launcher"] or spec["argv"])[0]
+        why = getattr(error, "strerror", error)
+        hint = f"; looked in {env['PATH']}" if "/" not in program else ""
+        return f"cannot start {program} on {os.uname().nodename}: {why}{hint}"
+
+    def wait(self) -> None:
+        """Return when no container runs."""
+        while any(container.running for container in (*self.init, *self.main)):
+            found = signal.sigtimedwait(SIGNALS, TICK)
+            if found and found.si_signo in STOPS:
+                self._told_to_stop()
+            self.reap()
+            for container in (*self.init, *self.main):
+                container.note_growth()
+            self.check_limits()
+
+    def _told_to_stop(self) -> None:
+        # A batch system warns shortly before the walltime with the same signal.
+        if self.deadline and time.time() > self.deadline - 60:
+            self.stop("DeadlineExceeded", "The walltime of the job was over.")
+        else:
+            self.stop("Cancelled", "The job was cancelled.")
+
+    def reap(self) -> None:
+        """Collect every process that ended; the pod's orphans end up here too."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            for container in (*self.init, *self.main):
+                if container.running and container.pid == pid:
+                    self._note_end(container, os.waitstatus_to_exitcode(status))
+
+    def _note_end(self, container: Container, code: int) -> None:
+        signal_quietly(container.pid, signal.SIGKILL, group=True)
+        exit_code = 128 - code if code < 0 else code
+        if self.stopped:
+            container.ended(exit_code or 143, *self.stopped)
+        elif code == 0:
+            container.ended(0, "Completed")
+        elif exit_code == 137 and oom_kills() > self.oom_before:
+            container.ended(137, "OOMKilled", "The machine ran out of memory.")
+        elif code < 0:
+            name = signal.Signals(-code).name
+            container.ended(exit_code, "Error", f"Ended by signal {-code} ({name}).")
+        else:
+            container.ended(exit_code, "Error", f"Ended with exit code {exit_code}.")
+        self.write()
+
+    def stop(self, reason: str, message: str) -> None:
+        """Ask every container to end; those that do not are killed after the grace time."""
+        if self.stopped:
+            return
+        self.stopped = (reason, message)
+        self.kill_at = time.monotonic() + self.pod["grace"]
+        for container in (*self.init, *self.main):
+            if container.running:
+                signal_quietly(container.pid, signal.SIGTERM, group=True)
+
+    def check_limits(self) -> None:
+        """Act on the clock and on the memory in use."""
+        now = time.monotonic()
+        if self.limit and now - self.began > self.limit:
+            self.stop("DeadlineExceeded", f"The walltime of {self.limit} s was over.")
+        if self.pod["memory"] and now > self.memory_at and not self.stopped:
+            self.memory_at = now + MEMORY_TICK
+            used = private_memory(descendants(os.getpid()))
+            if used > self.pod["memory"]:
+                self.stop("OOMKilled", over_memory(used, self.pod["memory"]))
+                self.kill_at = now  # waiting would take memory from the others
+        if self.kill_at is not None and now >= self.kill_at:
+            for container in (*self.init, *self.main):
+                if container.running:
+                    signal_quietly(container.pid, signal.SIGKILL, group=True)
+
+    def sweep(self) -> None:
+        """End whatever the containers left behind, in other sessions too."""
+        for container in (*self.init, *self.main):
+            container.note_growth()
+            if container.spec["cleanup"] and container.pid:
+                with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                    subprocess.run(
+                        container.spec["cleanup"], capture_output=True, timeout=60, check=False
+                    )
+        end_all(lambda: descendants(os.getpid()), self.reap)
+
+
+def make_folders(folder: Path, names: list[str]) -> None:
+    """Make the pod's empty folders; users inside a container may be others than the account."""
+    for name in names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for place, _, _ in os.walk(folder / "volumes"):
+        Path(place).chmod(0o777)  # the folder above stays private to the account
+
+
+def over_memory(used: int, limit: int) -> str:
+    """Say that a pod used too much memory."""
+    mib = 1 << 20
+    return f"The job used {used // mib} MiB of memory; its limit is {limit // mib} MiB."
+
+
+def limits(launcher: list[str]) -> list[str]:
+    """Give a container the limits that this process has: engines ask for more and then fail."""
+    values = {
+        "nofile": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "nproc": resource.getrlimit(resource.RLIMIT_NPROC),
+    }
+    text = {name: ":".join(map(str, pair)) for name, pair in values.items()}
+    return [text.get(word[1:-1], word) if word[:1] == "{" else word for word in launcher]
+
+
+def fresh_session() -> None:
+    """Prepare a child: its own session and group, no blocked signal."""
+    os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

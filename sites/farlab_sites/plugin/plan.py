@@ -1,0 +1,193 @@
+"""From a pod to the files of its job: what is written before the batch system hears of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from farlab_sites.plugin import job
+from farlab_sites.plugin.carried import Carried
+from farlab_sites.plugin.config import Runtime, Settings
+from farlab_sites.plugin.environ import environment, expand
+from farlab_sites.plugin.errors import Refusal
+from farlab_sites.plugin.podspec import Container, Pod
+from farlab_sites.plugin.runtimes import FORWARD, Launch, Wanted, launch
+from farlab_sites.plugin.volumes import Volume, binds, rewriter, volumes
+
+ANNOTATION = "farlab/runtime"
+RUNNER = "runner.pyz"
+
+Archive = dict[str, tuple[bytes, int]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything of a job that depends only on the request."""
+
+    files: Archive  # path in the job's folder -> content and mode
+    warnings: tuple[str, ...]
+
+
+@cache
+def runner_archive() -> bytes:
+    """Return the pod runner as one file that Python runs."""
+    package = Path(job.__file__).parent
+    name = job.__name__.replace(".", "/")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(package.glob("*.py")):
+            archive.writestr(f"{name}/{path.name}", path.read_bytes())
+        for parent in Path(name).parents[:-1]:
+            archive.writestr(f"{parent}/__init__.py", b"")
+        archive.writestr("__main__.py", f"import sys\nfrom {job.__name__}.__main__ import main\n"
+                         "sys.exit(main(sys.argv[1:]))\n")  # fmt: skip
+    return buffer.getvalue()
+
+
+def choose_runtime(pod: Pod, settings: Settings) -> Runtime:
+    """Return the site's runtime, or the one that the pod's annotation asks for.
+
+    Raises:
+        Refusal: 400, the site does not allow that one.
+
+    """
+    wanted = pod.annotation(ANNOTATION)
+    allowed: dict[str, Runtime] = {name: name for name in (settings.runtime, *settings.runtimes)}
+    if wanted is None:
+        return settings.runtime
+    if wanted not in allowed:
+        raise Refusal(
+            400,
+            f"annotation {ANNOTATION}: {wanted!r} is not allowed at this site"
+            f" (allowed: {', '.join(allowed)}); its operator can add it to `runtimes`",
+        )
+    return allowed[wanted]
+
+
+def plan(pod: Pod, carried: Carried, settings: Settings, folder: Path) -> Plan:
+    """Return what to write into the job's folder.
+
+    Raises:
+        Refusal: 400, the pod cannot run here as it is.
+
+    """
+    made, warnings = volumes(pod, carried)
+    runtime = choose_runtime(pod, settings)
+    known = {volume.name for volume in made}
+
+    def start(container: Container) -> tuple[str, Launch]:
+        env = environment(pod, container, carried)
+        wanted = _wanted(pod, container, env, known, folder)
+        fitted = _without_mounts(wanted, folder, known) if runtime == "none" else wanted
+        return container.name, launch(runtime, fitted, settings.commands)
+
+    init = [start(container) for container in pod.spec.init]
+    main = [start(container) for container in pod.spec.containers]
+    files: Archive = {
+        RUNNER: (runner_archive(), 0o600),
+        "pod.json": (_description(pod, settings, _folders(pod, made), init, main), 0o600),
+    }
+    for name, started in (*init, *main):
+        files.update(_private(name, started))
+    for volume in made:
+        files.update(_files(volume))
+    return Plan(files, tuple(warnings))
+
+
+def _description(
+    pod: Pod,
+    settings: Settings,
+    folders: list[str],
+    init: list[tuple[str, Launch]],
+    main: list[tuple[str, Launch]],
+) -> bytes:
+    """Return pod.json: what the pod runner starts, without any value of a variable."""
+    local = settings.driver.local is not None
+    content: dict[str, Any] = {
+        "uid": pod.uid,
+        "walltime": pod.spec.deadline,
+        "grace": pod.grace(),
+        # A batch system watches memory itself; on the plugin's own machine nobody else does.
+        "memory": pod.memory() if local else 0,
+        "forward": list(FORWARD),
+        "folders": folders,
+        "init": [started.spec(name) for name, started in init],
+        "containers": [started.spec(name) for name, started in main],
+    }
+    return json.dumps(content).encode()
+
+
+def _wanted(
+    pod: Pod, container: Container, env: dict[str, str], known: set[str], folder: Path
+) -> Wanted:
+    security = container.security or pod.spec.security
+    return Wanted(
+        name=container.name,
+        pod_uid=pod.uid,
+        image=container.image,
+        command=tuple(expand(word, env) for word in container.command),
+        args=tuple(expand(word, env) for word in container.args),
+        cwd=container.working_dir,
+        env=env,
+        folder=str(folder),
+        gpus=pod.gpus(),
+        binds=tuple(binds(container, known, str(folder))),
+        user=_user(security.user, security.group) if security else None,
+        may_escalate=not (container.security and container.security.escalation is False),
+    )
+
+
+def _without_mounts(wanted: Wanted, folder: Path, known: set[str]) -> Wanted:
+    """Name the volumes' real places instead of mounting them."""
+    place = rewriter(wanted.binds)
+    env = {name: place(value) for name, value in wanted.env.items()}
+    return replace(
+        wanted,
+        command=tuple(map(place, wanted.command)),
+        args=tuple(map(place, wanted.args)),
+        cwd=place(wanted.cwd) if wanted.cwd else None,
+        env={**env, **_volume_variables(known, folder)},
+        binds=(),
+    )
+
+
+def _volume_variables(known: set[str], folder: Path) -> Mapping[str, str]:
+    """Say where each volume is, for programs that nothing can be mounted for."""
+    return {
+        f"FARLAB_VOLUME_{name.upper().replace('-', '_')}": str(folder / "volumes" / name)
+        for name in known
+    }
+
+
+def _user(user: int | None, group: int | None) -> str | None:
+    if user is None:
+        return None
+    return str(user) if group is None else f"{user}:{group}"
+
+
+def _private(name: str, started: Launch) -> Archive:
+    files: Archive = {f"env/{name}.json": (json.dumps(started.env).encode(), 0o600)}
+    files.update({f"env/{path}": (content, 0o600) for path, content in started.files.items()})
+    return files
+
+
+def _files(volume: Volume) -> Archive:
+    return {f"volumes/{volume.name}/{path}": made for path, made in (volume.files or {}).items()}
+
+
+def _folders(pod: Pod, made: list[Volume]) -> list[str]:
+    """Return the folders that must be there without any file in them."""
+    empty = {volume.name for volume in made if volume.files is None}
+    parts = [
+        f"volumes/{mount.name}/{mount.sub_path}"
+        for container in (*pod.spec.init, *pod.spec.containers)
+        for mount in container.mounts
+        if mount.sub_path and mount.name in empty
+    ]
+    return ["logs", "volumes", *(f"volumes/{volume.name}" for volume in made), *parts]
