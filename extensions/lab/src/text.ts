@@ -68,7 +68,7 @@ export function momentText(moment: Date, today: Date): string {
 }
 
 /**
- * The warning before the end.
+ * The warning before the end. It stays on the screen, so it must stay true.
  *
  * @param left seconds until the end
  * @param end the end, on the browser's clock
@@ -80,8 +80,8 @@ export function warningText(
 ): string {
   const minutes = Math.ceil(left / 60);
   return trans._n(
-    'This server ends in %1 minute, at %2. Save your work: kernels and terminals end with it.',
-    'This server ends in %1 minutes, at %2. Save your work: kernels and terminals end with it.',
+    'This server ends at %2, in less than %1 minute. Save your work: kernels and terminals end with it.',
+    'This server ends at %2, in less than %1 minutes. Save your work: kernels and terminals end with it.',
     minutes,
     momentText(end, new Date())
   );

@@ -3,7 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { formatSpan } from '../countdown.js';
 import type { ServerModel } from '../model.js';
-import { momentText, spanText } from '../text.js';
+import { momentText, spanText, warningText } from '../text.js';
 
 export interface ICountdownProps {
   model: ServerModel;
@@ -20,31 +20,30 @@ export function Countdown(props: ICountdownProps): JSX.Element {
 }
 
 function TimeLeft({ model, trans }: ICountdownProps): JSX.Element | null {
-  const { left, end } = model;
+  const { left, end, warning } = model;
   if (left === null || end === null) {
     return null;
   }
-  const soon = model.warning !== null;
-  const words =
-    left > 0
-      ? trans.__('%1 left', spanText(left, trans))
-      : trans.__('No time left');
+  const over = left === 0;
   return (
-    <div className={`jp-farlab-Countdown${soon ? ' jp-mod-soon' : ''}`}>
+    <div className={`jp-farlab-Countdown${warning ? ' jp-mod-soon' : ''}`}>
       <span className="jp-farlab-Countdown-label">{trans.__('Time left')}</span>
-      {/* A timer is read when it is asked for, not each second. */}
+      {/* A timer is read out when it is asked for, not each second. */}
       <span
         className="jp-farlab-Countdown-time"
         role="timer"
-        aria-label={words}
+        aria-label={trans.__('%1 left', spanText(left, trans))}
       >
         {formatSpan(left)}
       </span>
       <span className="jp-farlab-Countdown-label">
-        {left > 0
-          ? trans.__('Ends at %1', momentText(end, new Date()))
-          : trans.__('The time is over: the site ends this server now.')}
+        {trans.__('Ends at %1', momentText(end, new Date()))}
       </span>
+      {/* Always there, since a live region is only heard when its text changes. */}
+      <p className="jp-farlab-Countdown-warning" aria-live="polite">
+        {over && trans.__('The time is over: the site ends this server now.')}
+        {!over && warning && warningText(warning.left, warning.end, trans)}
+      </p>
     </div>
   );
 }

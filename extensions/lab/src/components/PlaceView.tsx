@@ -1,8 +1,10 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { Fragment } from 'react';
+
 import { kindIcon } from '../icons.js';
 import type { ServerModel } from '../model.js';
-import { kindText, warningText } from '../text.js';
+import { kindText } from '../text.js';
 import type { IPlace } from '../tokens.js';
 import { Countdown } from './Countdown.js';
 
@@ -18,12 +20,11 @@ export function PlaceView({
   place,
   trans
 }: IPlaceViewProps): JSX.Element {
-  const { warning } = model;
   const Icon = kindIcon(place.kind).react;
   return (
     <>
       <div className="jp-farlab-Site">
-        <Icon className="jp-farlab-Site-icon" tag="span" width="28px" />
+        <Icon className="jp-farlab-Site-icon" tag="span" />
         <div>
           <h3 className="jp-farlab-Site-title">
             {place.site_title ?? place.site}
@@ -36,10 +37,6 @@ export function PlaceView({
         </div>
       </div>
       <Countdown model={model} trans={trans} />
-      {/* Always there, since a live region is only heard when its text changes. */}
-      <p className="jp-farlab-Warning" role="status" aria-live="polite">
-        {warning && warningText(warning.left, warning.end, trans)}
-      </p>
       <Facts place={place} trans={trans} />
     </>
   );
@@ -51,7 +48,8 @@ function Facts({
   trans
 }: Pick<IPlaceViewProps, 'place' | 'trans'>): JSX.Element {
   const facts: [string, string | null][] = [
-    [trans.__('Site'), place.site],
+    // Without a title, the name is the heading already.
+    [trans.__('Site'), place.site_title === null ? null : place.site],
     [trans.__('Profile'), place.profile],
     [trans.__('Node'), place.node],
     [trans.__('Job'), place.job_id],
@@ -62,10 +60,10 @@ function Facts({
       {facts.map(
         ([term, text]) =>
           text !== null && (
-            <div key={term}>
+            <Fragment key={term}>
               <dt>{term}</dt>
               <dd>{text}</dd>
-            </div>
+            </Fragment>
           )
       )}
     </dl>
