@@ -87,6 +87,12 @@ def carrier_for(site: Site) -> Carrier:
     return DirectCarrier(direct.url, direct.token_file)
 
 
+def _words(error: Exception) -> str:
+    """Return why a connection failed, as briefly as it can be said."""
+    cause = getattr(error, "os_error", error)
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+
+
 class DirectCarrier:
     """Calls a plugin over HTTP or a Unix socket, as an interLink API server would."""
 
@@ -166,7 +172,7 @@ class DirectCarrier:
         except TimeoutError:
             raise CarrierUnreachable(f"{self._where} did not answer in {limit:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise CarrierUnreachable(f"{self._where} can't be reached: {error}") from None
+            raise CarrierUnreachable(f"{self._where} can't be reached: {_words(error)}") from None
         if response.status != 200:
             raise self._refusal(method, response.status, text)
         return text

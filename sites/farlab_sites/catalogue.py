@@ -9,32 +9,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    StringConstraints,
-    ValidationInfo,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from farlab_sites.images import Runtime, image_problem, pattern_problem
-from farlab_sites.units import (
-    format_memory,
-    format_walltime,
-    parse_memory,
-    parse_walltime,
-    slug,
-    wrong,
+from farlab_sites.fields import (
+    Account,
+    Count,
+    FilePath,
+    Group,
+    ImageName,
+    Label,
+    Line,
+    Memory,
+    Node,
+    PluginUrl,
+    RelayUrl,
+    Title,
+    Walltime,
+    Word,
 )
+from farlab_sites.images import Runtime, image_problem, pattern_problem
+from farlab_sites.units import slug, wrong
 
 Kind = Literal["cloud", "hpc", "htc", "quantum"]
 Way = Literal["direct", "gateway", "tunnelled"]
@@ -43,107 +40,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _RESERVED = ("FARLAB_", "JUPYTERHUB_", "JPY_")
 
 
-def _printable(text: str) -> str:
-    """Refuse control characters: titles go into a form, annotations and environment variables."""
-    if not text.isprintable():
-        raise wrong("holds a line break or a control character", "write it on one line")
-    return text
-
-
-def _pattern(pattern: str, fix: str) -> AfterValidator:
-    """Return a validator for a text that must match a pattern as a whole."""
-    compiled = re.compile(pattern)
-
-    def check(text: str) -> str:
-        if not compiled.fullmatch(text):
-            raise wrong("has characters that are not allowed, or is empty", fix)
-        return text
-
-    return AfterValidator(check)
-
-
-def _schemed(schemes: tuple[str, ...], example: str) -> AfterValidator:
-    """Return a validator for a URL: its scheme is one of these, and it holds no secret."""
-    fix = f'write it as "{example}"'
-
-    def check(url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            parts.port  # noqa: B018 - reading it checks it
-        except ValueError as error:
-            raise wrong(f"is not a URL: {error}", fix) from None
-        where = parts.path if parts.scheme == "unix" else parts.hostname
-        if parts.scheme not in schemes or not where or re.search(r"[^!-~]", url):
-            raise wrong("is not a URL of the kind " + " or ".join(schemes), fix)
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            raise wrong("holds a user, a query or a fragment", f"{fix}; secrets go into files")
-        return url
-
-    return AfterValidator(check)
-
-
-def _beside_catalogue(value: object, info: ValidationInfo) -> object:
-    """Return a path made absolute: one that is relative starts at the catalogue's folder."""
-    folder = (info.context or {}).get("folder", Path())
-    return folder / value if isinstance(value, str) and value else value
-
-
 def _one_switch(value: object) -> object:
     """Return the settings that `true` and `false` stand for."""
     return {True: {}, False: None}[value] if isinstance(value, bool) else value
-
-
-Title = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
-    AfterValidator(_printable),
-]
-Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_printable)
-]
-Label = Annotated[
-    str,
-    Field(max_length=40),
-    _pattern(
-        r"[a-z0-9](?:-?[a-z0-9])*",
-        "use lower-case letters, digits and single hyphens between them, such as vega-gpu",
-    ),
-]
-Word = Annotated[
-    str,
-    Field(max_length=64),
-    _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "use letters, digits, and _ . - inside"),
-]
-Account = Annotated[
-    str,
-    _pattern(
-        r"(?!root$)[a-z_][a-z0-9_.-]{0,31}",
-        "give the local account's name as `id -un` prints it there; root is not allowed",
-    ),
-]
-Group = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)]
-FilePath = Annotated[Path, BeforeValidator(_beside_catalogue, json_schema_input_type=str)]
-Memory = Annotated[
-    int,
-    BeforeValidator(parse_memory),
-    PlainSerializer(format_memory),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?([kMGTP]|[KMGTP]i)?$"}),
-]
-Walltime = Annotated[
-    int,
-    BeforeValidator(parse_walltime),
-    PlainSerializer(format_walltime),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": r"^(\d+|(\d+-)?\d+:[0-5]\d:[0-5]\d)$"},
-                {"type": "integer", "minimum": 1},
-            ]
-        }
-    ),
-]
-Count = Annotated[int, Field(strict=True, ge=0, le=10_000)]
-ImageName = Annotated[str, Field(min_length=1)]
 
 
 class _Model(BaseModel):
@@ -258,7 +157,7 @@ class Profile(_Model):
 class Direct(_Model):
     """The site's plugin, called by the hub service itself."""
 
-    url: Annotated[str, _schemed(("http", "https", "unix"), "http://127.0.0.1:4000")] = Field(
+    url: PluginUrl = Field(
         description="Where the plugin listens: `http://`, `https://` or `unix:///path.sock`."
     )
     token_file: FilePath | None = Field(
@@ -278,11 +177,7 @@ class Direct(_Model):
 class Kubernetes(_Model):
     """A virtual node of the hub's own Kubernetes cluster."""
 
-    node: Annotated[
-        str,
-        Field(max_length=253),
-        _pattern(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", "give the name as `kubectl get nodes` does"),
-    ] = Field(description="Name of the virtual node.")
+    node: Node = Field(description="Name of the virtual node.")
 
 
 class _OneOf(_Model):
@@ -312,7 +207,7 @@ class Relay(_Model):
         description="`direct`: the agent dials the hub; `gateway`: it dials the plugin, which "
         "passes on; `tunnelled`: the hub connects to the plugin.",
     )
-    url: Annotated[str, _schemed(("ws", "wss"), "ws://edge.site.example:4001")] | None = Field(
+    url: RelayUrl | None = Field(
         default=None,
         description="What the agent dials; with `direct` the hub's own relay if absent.",
     )

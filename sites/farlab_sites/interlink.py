@@ -6,7 +6,6 @@ Names and shapes are those of interLink's Go programs, as seen on the wire.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -141,29 +140,31 @@ def _from_volumes(volumes: Sequence[Json]) -> Iterator[tuple[str, str]]:
 
 def _projected(volume: Json, by_name: Mapping[str, Json]) -> Json:
     """Return a projected volume as interLink sends it: a ConfigMap with the volume's name."""
-    texts: dict[str, str] = {}
+    files: dict[str, bytes] = {}
     for source in volume["projected"].get("sources") or []:
         for kind in ("secret", "configMap"):
             if part := source.get(kind):
-                content = _decoded(kind, by_name[kind].get(part["name"], {}))
+                content = _content(by_name[kind].get(part["name"], {}), kind)
                 items = part.get("items") or [{"key": key, "path": key} for key in content]
-                texts |= {i["path"]: content[i["key"]] for i in items if i["key"] in content}
-    meta = {"name": volume["name"]}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": texts}
-
-
-def _decoded(kind: str, item: Json) -> dict[str, str]:
-    """Return a Secret's or ConfigMap's texts. What is no text can't travel this way."""
-    data: dict[str, str] = item.get("data") or {}
-    if kind == "configMap":
-        return data
-    texts = dict(item.get("stringData") or {})
-    for key, encoded in data.items():
+                files |= {i["path"]: content[i["key"]] for i in items if i["key"] in content}
+    texts: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for path, raw in files.items():
         try:
-            texts[key] = base64.b64decode(encoded).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            continue
-    return texts
+            texts[path] = raw.decode()
+        except UnicodeDecodeError:
+            others[path] = base64.b64encode(raw).decode()
+    meta = {"name": volume["name"]}
+    projected = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": texts}
+    return projected | ({"binaryData": others} if others else {})
+
+
+def _content(item: Json, kind: str) -> dict[str, bytes]:
+    """Return the files in a Secret or ConfigMap."""
+    coded = item.get("data" if kind == "secret" else "binaryData") or {}
+    plain = item.get("stringData" if kind == "secret" else "data") or {}
+    files = {key: base64.b64decode(text) for key, text in coded.items()}
+    return files | {key: text.encode() for key, text in plain.items()}
 
 
 def status_body(pods: Sequence[Json]) -> list[Json]:

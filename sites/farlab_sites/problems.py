@@ -14,7 +14,6 @@ from pydantic_core import ErrorDetails
 
 from farlab_sites.yamlfile import Where
 
-
 _MOST_SHOWN = 50
 
 
