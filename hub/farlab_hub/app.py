@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from farlab_sites.carriers import carrier_for
-from farlab_sites.catalogue import Catalogue
-from farlab_sites.loader import load_catalogue
 from farlab_sites.problems import CatalogueError
 from jupyterhub.services.auth import HubAuth
 from tornado.httpserver import HTTPServer
@@ -62,18 +60,18 @@ class FarlabHub(Application):
         )
         logging.getLogger("tornado.access").setLevel(logging.WARNING)
         try:
-            asyncio.run(self._serve(load_catalogue(Path(self.catalogue))))
+            asyncio.run(self._serve())
         except (StartError, CatalogueError) as error:
             self.exit(f"farlab hub: {error}")
 
-    async def _serve(self, catalogue: Catalogue) -> None:
+    async def _serve(self) -> None:
         ending = Ending()
         host, port, prefix = service_address(os.environ)
         folder = private_folder(self.state_dir)
         async with alone_in(folder):
             hub = HubAuth(parent=self, cache_max_age=CACHE_SECONDS)
             service = HubService(
-                catalogue,
+                Path(self.catalogue),
                 folder,
                 Gatekeeper(hub),
                 carrier_for=carrier_for,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from farlab_sites.carriers import CarrierError
@@ -18,7 +17,6 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.5  # seconds; a job takes a moment to end
 LONGEST_PAUSE = 15.0  # seconds between two tries
-AT_ONCE = 8  # at one site
 
 
 class Cleaner:
@@ -29,7 +27,6 @@ class Cleaner:
         self._journal = journal
         self._submitter = submitter
         self._errands = Errands("cleaning")
-        self._lanes = {name: asyncio.Semaphore(AT_ONCE) for name in links.by_name}
 
     async def resume(self) -> None:
         """Go on with what was not clean when the service last ended."""
@@ -64,7 +61,7 @@ class Cleaner:
         if workload is None or workload.cleaned:
             return True
         try:
-            async with self._lanes[link.site.name]:
+            async with link.deleting:
                 gone = workload.tries == 0 or await _take_away(workload, link)
         except CarrierError as error:
             link.failed(error)

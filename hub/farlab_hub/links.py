@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
 
 from farlab_sites.carriers import Carrier, CarrierError
 from farlab_sites.catalogue import Catalogue, Site
+from farlab_sites.loader import load_catalogue
+from farlab_sites.problems import CatalogueError
 
 from .errors import NotFoundError
 from .models import clock, now
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 8  # creates, and as many deletes, that a site works on for this hub
 
 
 class SiteLink:
@@ -17,6 +26,8 @@ class SiteLink:
     def __init__(self, site: Site, carrier: Carrier) -> None:
         self.site = site
         self.carrier = carrier
+        self.creating = asyncio.Semaphore(AT_ONCE)
+        self.deleting = asyncio.Semaphore(AT_ONCE)
         self.down_since: float | None = None
         self.trouble = ""
 
@@ -39,26 +50,71 @@ class SiteLink:
 
 
 class Links:
-    """Every site of the catalogue that has a plugin of its own, by name."""
+    """Every site that has a plugin of its own, by name; the catalogue is read again on change.
 
-    def __init__(self, catalogue: Catalogue, carrier_for: Callable[[Site], Carrier]) -> None:
-        self.catalogue = catalogue
-        self.by_name: Mapping[str, SiteLink] = {
-            site.name: SiteLink(site, carrier_for(site))
-            for site in catalogue.sites
-            if site.carrier.direct is not None  # KubeSpawner serves the others
-        }
+    A site that leaves the catalogue takes no new workloads; those that it has are followed.
+    """
 
-    def get(self, name: str) -> SiteLink:
+    def __init__(self, path: Path, carrier_for: Callable[[Site], Carrier]) -> None:
+        self._path = path
+        self._carrier_for = carrier_for
+        self._reading = asyncio.Lock()
+        self._stamp: tuple[int, int, int] | None = None
+        self._catalogue: Catalogue | None = None
+        self.by_name: dict[str, SiteLink] = {}
+        self.on_new: Callable[[SiteLink], None] = lambda link: None
+
+    async def catalogue(self) -> Catalogue:
+        """Return the newest valid content of the file; `CatalogueError` if there never was one."""
+        async with self._reading:
+            stamp = await asyncio.to_thread(self._look)
+            if self._catalogue is None or stamp != self._stamp:
+                self._stamp = stamp
+                await self._read()
+            return self._catalogue  # type: ignore[return-value]  # _read sets it, or raises
+
+    async def get(self, name: str) -> SiteLink:
         """Return the link of a site; `NotFoundError` when the catalogue has no such site."""
-        try:
-            return self.by_name[name]
-        except KeyError:
-            known = ", ".join(self.by_name) or "none"
+        sites = [site.name for site in (await self.catalogue()).sites if site.carrier.direct]
+        if name not in sites:
+            known = ", ".join(sites) or "none"
             msg = f"there is no site {name!r} with a direct carrier (there are: {known})"
-            raise NotFoundError(msg, "Choose one of these, or add it to sites.yaml.") from None
+            raise NotFoundError(msg, "Choose one of these, or add it to sites.yaml.")
+        return self.by_name[name]
 
     async def close(self) -> None:
         """Close the connections to the sites."""
         for link in self.by_name.values():
             await link.carrier.close()
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    async def _read(self) -> None:
+        try:
+            # In a thread: the event loop carries byte streams, and a catalogue may be long.
+            new = await asyncio.to_thread(load_catalogue, self._path)
+        except CatalogueError as error:
+            if self._catalogue is None:
+                raise
+            log.error("keeping the former catalogue, the new one has errors:\n%s", error)
+            return
+        self._catalogue = new
+        for site in new.sites:
+            if site.carrier.direct is not None:  # KubeSpawner serves the others
+                await self._link(site)
+
+    async def _link(self, site: Site) -> None:
+        link = self.by_name.get(site.name)
+        if link is None:
+            link = self.by_name[site.name] = SiteLink(site, self._carrier_for(site))
+            self.on_new(link)
+            return
+        if site.carrier != link.site.carrier:
+            former, link.carrier = link.carrier, self._carrier_for(site)
+            await former.close()
+        link.site = site

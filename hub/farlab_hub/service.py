@@ -10,7 +10,7 @@ from typing import Any
 
 from farlab_relay.relay import Relay
 from farlab_sites.carriers import Carrier
-from farlab_sites.catalogue import Catalogue, Site
+from farlab_sites.catalogue import Site
 
 from .accounts import Accounts
 from .agents import Agents
@@ -19,7 +19,7 @@ from .cleaning import Cleaner
 from .errors import HubServiceError
 from .facts import SiteFacts
 from .journal import Journal
-from .links import Links
+from .links import Links, SiteLink
 from .models import Workload
 from .store import Store, sqlite_url
 from .submitting import Submitter
@@ -34,7 +34,7 @@ class HubService:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalogue: Path,
         state_dir: Path,
         gatekeeper: Gatekeeper,
         *,
@@ -63,21 +63,24 @@ class HubService:
             submitter=self._submitter,
             cleaner=self._cleaner,
         )
-        self._watchers = {
-            name: Watcher(link, self.journal, self._agents, tick=tick)
-            for name, link in self._links.by_name.items()
-        }
+        self._tick = tick
+        self._watchers: dict[str, Watcher] = {}
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self, relay_host: str, relay_port: int) -> int:
-        """Come back with every workload where it was; return the relay's port."""
+        """Come back with every workload where it was; return the relay's port.
+
+        Raises `CatalogueError`, and OSError when the relay's address is taken.
+        """
+        await self._links.catalogue()
         await self._store.open()
         # The known ports first: no new listener may take one of them.
         await self.workloads.resume()
         port = await self.relay.listen(relay_host, relay_port)
-        endless = [self._agents.run()]
-        endless += [watcher.run() for watcher in self._watchers.values()]
-        self._loops = [asyncio.create_task(loop) for loop in endless]
+        self._loops.append(asyncio.create_task(self._agents.run()))
+        for link in self._links.by_name.values():
+            self._watch(link)
+        self._links.on_new = self._watch
         await self._submitter.resume()
         await self._cleaner.resume()
         return port
@@ -96,6 +99,11 @@ class HubService:
         await self.relay.close()
         await self._store.close()
 
+    def _watch(self, link: SiteLink) -> None:
+        watcher = Watcher(link, self.journal, self._agents, tick=self._tick)
+        self._watchers[link.site.name] = watcher
+        self._loops.append(asyncio.create_task(watcher.run()))
+
     async def _ended(self, workload: Workload) -> None:
         """Let go of an ended workload's streams, and have its job taken away."""
         self._agents.forget(workload.uid)
@@ -109,7 +117,7 @@ class HubService:
 
     async def sites(self, user: str, groups: Collection[str]) -> list[dict[str, Any]]:
         """Return the sites that a user in these groups may choose, each with its state now."""
-        sites = self._links.catalogue.open_to(groups)
+        sites = (await self._links.catalogue()).open_to(groups)
         return await asyncio.gather(*(self._site(site, user, groups) for site in sites))
 
     async def _site(self, site: Site, user: str, groups: Collection[str]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 from farlab_sites.carriers import CarrierError, CarrierRejected
 
 from .errands import Errands
-from .errors import NotFoundError
 from .journal import Journal
 from .links import Links, SiteLink
 from .models import Change, Workload, now
@@ -19,7 +18,6 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 120.0  # seconds from the request until an unreachable site fails the workload
 PAUSES = (0.5, 1.0, 2.0, 4.0, 5.0)  # seconds between tries
-AT_ONCE = 8  # submissions to one site
 # A create whose answer never came may still be worked on at the site for this many seconds.
 UNCERTAIN = 10.0
 
@@ -31,7 +29,6 @@ class Submitter:
         self._links = links
         self._journal = journal
         self._errands = Errands("submission")
-        self._lanes = {name: asyncio.Semaphore(AT_ONCE) for name in links.by_name}
         self._uncertain: dict[str, float] = {}
 
     async def resume(self) -> None:
@@ -61,10 +58,10 @@ class Submitter:
         await self._errands.close()
 
     async def _submit(self, workload: Workload) -> None:
-        try:
-            link = self._links.get(workload.site)
-        except NotFoundError as error:
-            failed = Change(state=State.FAILED, reason="No such site", message=error.message)
+        link = self._links.by_name.get(workload.site)
+        if link is None:
+            message = f"The catalogue has no site {workload.site} any more."
+            failed = Change(state=State.FAILED, reason="Rejected", message=message)
             await self._journal.change(workload.uid, failed)
             return
         tries = 0
@@ -76,7 +73,7 @@ class Submitter:
     async def _try(self, workload: Workload, link: SiteLink) -> bool:
         """Send the workload once; True when it must be sent again."""
         uid = workload.uid
-        async with self._lanes[workload.site]:
+        async with link.creating:
             submission = await self._journal.store.try_to_submit(uid)
             if submission is None:
                 return False
@@ -96,9 +93,8 @@ class Submitter:
 
     async def _refused(self, workload: Workload, link: SiteLink, error: CarrierRejected) -> None:
         link.answered()
-        reason = f"{link.site.title} refused the job"
-        log.warning("workload %s: %s: %s", workload.uid, reason, error)
-        failed = Change(state=State.FAILED, reason=reason, message=str(error))
+        log.warning("workload %s: %s refused it: %s", workload.uid, link.site.name, error)
+        failed = Change(state=State.FAILED, reason="Rejected", message=str(error))
         await self._journal.change(workload.uid, failed)
 
     async def _unreachable(self, uid: str, link: SiteLink) -> bool:
@@ -108,8 +104,8 @@ class Submitter:
         if found.state != State.REQUESTED:  # its agent is here: the site has it after all
             return True
         if now() - found.created > PATIENCE:
-            message = f"{link.explanation}. Choose another site, or try later."
-            failed = Change(state=State.FAILED, reason="The site does not answer", message=message)
+            message = f"{link.explanation}."
+            failed = Change(state=State.FAILED, reason="Unreachable", message=message)
             await self._journal.change(uid, failed)
             return False
         reason = f"{link.explanation}; trying again"

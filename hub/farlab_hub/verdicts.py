@@ -70,8 +70,8 @@ def lost_job(workload: Workload) -> Change:
     job = f"job {workload.job_id}" if workload.job_id else "the job"
     return Change(
         state=State.FAILED,
-        reason="The site lost the job",
-        message=f"The site does not know {job} any more. Start it again.",
+        reason="Lost",
+        message=f"The site lost {job}: its plugin does not know it any more.",
     )
 
 

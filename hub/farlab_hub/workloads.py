@@ -55,7 +55,7 @@ class Workloads:
             known = await self._journal.store.get(request.uid)
             if known is not None:
                 return _same(known, request)
-            link = self._links.get(request.site)
+            link = await self._links.get(request.site)
             if not link.site.open_to(request.groups):
                 msg = f"{request.owner} is in no group that may use {link.site.title}"
                 raise ForbiddenError(msg, "Ask to join one of the site's groups.")

@@ -23,7 +23,6 @@ from farlab_hub.auth import SPAWN, Gatekeeper
 from farlab_hub.handlers import MOST_BYTES, routes
 from farlab_hub.service import HubService
 from farlab_sites.carriers import CarrierError, PodStatus
-from farlab_sites.loader import load_catalogue
 from jupyterhub.services.auth import HubAuth
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
@@ -213,7 +212,7 @@ class Workplace:
         """Start a service, as after a kill when there was one before."""
         auth = HubAuth(api_url=self.hub_api, api_token="service", cache_max_age=60)
         service = HubService(
-            load_catalogue(self.catalogue),
+            self.catalogue,
             self.folder / "state",
             Gatekeeper(auth),
             carrier_for=lambda site: self.sites[site.name],

@@ -38,14 +38,15 @@ async def test_cancel_takes_the_job_away(place, running, agent, phase):
 
 async def test_cancel_before_the_first_try(place, running, monkeypatch):
     site = place.sites["cloud"]
-    site.gates["create"] = asyncio.Event()
-    monkeypatch.setattr(running.service._submitter, "_lanes", {"cloud": asyncio.Semaphore(0)})
+    # The site's lane is full, so this one waits before its first try.
+    monkeypatch.setattr(running.service._links.by_name["cloud"], "creating", asyncio.Semaphore(0))
     uid = (await place.announce())["uid"]
-    running.service._submitter._lanes["cloud"].release()
-    site.gates["create"].set()
-    status, workload = await cancel(running, uid)
+    cancelling = asyncio.create_task(cancel(running, uid))
+    await running.api.state(uid, "cancelled")
+    running.service._links.by_name["cloud"].creating.release()
+    status, workload = await cancelling
     assert (status, workload["state"]) == (200, "cancelled")
-    assert uid not in site.jobs
+    assert (site.creates[uid], site.deletes[uid]) == (0, 0)
 
 
 async def test_cancel_in_the_middle_of_create_waits_and_leaves_nothing(place, running, until):
