@@ -23,8 +23,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from farlab_relay.payload import Payload, PayloadError, fill, free_port
+from farlab_relay.protocol import AgentPath
 from farlab_relay.uplink import RelayRefusedError, Uplink
 
 _REFUSED = 77  # EX_NOPERM
@@ -73,6 +75,10 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
         if not environment.get(name):
             parser.error(f"{name} is not set in the environment")
         values.append(environment[name])
+    if urlsplit(values[0]).scheme not in ("ws", "wss"):
+        parser.error("FARLAB_RELAY_URL must be ws://... or wss://...")
+    if AgentPath.parse(f"/agent/{values[1]}") is None:
+        parser.error("FARLAB_WORKLOAD is not the name of a workload")
     del rest["FARLAB_SECRET"]
     return Options(values[0], values[1], values[2], known.port, known.call, command, rest)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import struct
 from abc import ABC, abstractmethod
@@ -27,6 +28,9 @@ CHUNK = 256 * 1024
 WRITE_LIMIT = 256 * 1024
 """Unsent bytes above which an end makes the other stop reading."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+log = logging.getLogger(__name__)
 
 
 class End(ABC):
@@ -232,9 +236,16 @@ class Door:
         """Serve one connection in a task of its own."""
         self._sockets.add(visitor)
         visitor.closed.add_done_callback(lambda _: self._sockets.discard(visitor))
-        task = asyncio.get_running_loop().create_task(self._serve(visitor))
+        task = asyncio.get_running_loop().create_task(self._serve_or_cut(visitor))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _serve_or_cut(self, visitor: Socket) -> None:
+        try:
+            await self._serve(visitor)
+        except Exception:  # one visitor's trouble must not stay open for ever
+            log.exception("a connection to port %s could not be served", self.port)
+            visitor.cut("internal error")
 
     async def close(self) -> None:
         """Stop listening and cut every connection."""

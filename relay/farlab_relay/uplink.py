@@ -23,7 +23,7 @@ from farlab_relay.streams import Door, End, Socket, join
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 5.0
 _CALL_RETRY = 0.2
-_GOODBYE_PATIENCE = 10.0
+_GOODBYE_PATIENCE = 5.0
 _DRAIN_PATIENCE = 5.0
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ class Uplink:
         self._control: ClientConnection | None = None
         # All that the relay must know, so that one which was restarted can be told again.
         self._news: list[dict[str, Any]] = [{"hello": True, **facts}]
+        self._leaving = asyncio.Event()
         self._exit_told = asyncio.Event()
         self._connected = asyncio.Event()
         self._delay = _FIRST_DELAY
@@ -79,9 +80,18 @@ class Uplink:
             finally:
                 self._control = None
                 self._connected.clear()
-            # Not all at the same moment, when many agents lost the same relay.
-            await asyncio.sleep(self._delay * random.uniform(0.5, 1))  # noqa: S311
-            self._delay = min(2 * self._delay, _LONGEST_DELAY)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait before the next dial: longer each time, but not when the payload has ended."""
+        # Not all at the same moment, when many agents lost the same relay.
+        delay = self._delay * random.uniform(0.5, 1)  # noqa: S311
+        self._delay = min(2 * self._delay, _LONGEST_DELAY)
+        if self._leaving.is_set():
+            await asyncio.sleep(_FIRST_DELAY)
+        else:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), delay)
 
     async def _session(self) -> None:
         """Dial, tell the news, and do what the relay asks until the connection ends."""
@@ -134,6 +144,7 @@ class Uplink:
         """Let streams run empty, tell the payload's exit code and close; gives up after a while."""
         if self._ends:
             await asyncio.wait([end.closed for end in self._ends], timeout=_DRAIN_PATIENCE)
+        self._leaving.set()
         await self._tell({"exited": code, **({"message": message} if message else {})})
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._exit_told.wait(), _GOODBYE_PATIENCE)

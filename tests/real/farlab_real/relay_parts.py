@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from farlab_relay.relay import AgentEvent, Relay
+from farlab_relay.uplink import Uplink
 
 PATIENCE = 60.0
 SECRET = "a-very-secret-word"
@@ -178,3 +179,59 @@ async def tcp_server(serve: Serve) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+
+
+@asynccontextmanager
+async def uplink(url: str, ports: dict[int, int], **options: Any) -> AsyncIterator[Uplink]:
+    """Run an agent's connection to the relay in this process, for a payload that is here too."""
+    connection = Uplink(url, "w1", SECRET, ports=ports, facts={"node": "here"}, **options)
+    running = asyncio.create_task(connection.run())
+    try:
+        yield connection
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+class FakeNetwork:
+    """A TCP proxy that can be frozen: connections stay open and nothing passes, as in a cut."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def freeze(self) -> None:
+        self._passing.clear()
+
+    def thaw(self) -> None:
+        self._passing.set()
+
+    @asynccontextmanager
+    async def url(self) -> AsyncIterator[str]:
+        """Give the address of the network's near side."""
+        async with tcp_server(self._connect) as port:
+            yield f"ws://127.0.0.1:{port}"
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._passing.wait()
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(self._pass(source, sink))
+            self._tasks.add(task)
+
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(1 << 16):
+                await self._passing.wait()
+                sink.write(data)
+                await sink.drain()
+        sink.close()
