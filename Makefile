@@ -5,8 +5,10 @@
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11 /usr/bin/python3.12 /usr/bin/python3.13) python3)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+# Here the panels are built by extensions/.stamp alone, from the lock file, and not by each pip install.
+export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
 
-TS_SOURCES := $(wildcard extensions/*/src/*.ts* extensions/*/src/*/*.ts* extensions/*/style/* extensions/*/schema/* extensions/*/package.json)
+TS_SOURCES := $(wildcard extensions/*/src/*.ts* extensions/*/src/*/*.ts* extensions/*/style/* extensions/*/style/*/* extensions/*/schema/* extensions/*/package.json) tsconfig.base.json
 
 .PHONY: demo test check bench lock lab clean
 
@@ -14,6 +16,7 @@ demo: .venv/.demo-stamp extensions/.stamp
 	$(BIN)/python demo/start.py
 
 test: .venv/.stamp .venv/.hub5-stamp extensions/.stamp .venv/.packages-stamp
+	$(BIN)/jlpm test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: .venv/.stamp node_modules/.stamp
