@@ -8,11 +8,12 @@ finds each job by its process id, the time that process started, and the machine
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from farlab_sites.plugin.job.claims import alive
 from farlab_sites.plugin.job.processes import boot_id
 from farlab_sites.plugin.local_book import Book, Entry, Places
 from farlab_sites.plugin.plan import RUNNER, runner_archive
-from farlab_sites.plugin.statuses import parse_report
+from farlab_sites.plugin.statuses import REPORT_LIMIT, parse_report
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +52,7 @@ class LocalDriver(Driver):
         self._wake = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self._starters = asyncio.Semaphore(STARTERS)
-        self._starting: dict[str, asyncio.Task[None]] = {}
-        self._looking = asyncio.Lock()
+        self._busy: dict[str, asyncio.Task[None]] = {}  # by uid: being started, or concluded
 
     async def start(self) -> None:
         """Find the jobs of an earlier plugin and watch them."""
@@ -60,14 +60,14 @@ class LocalDriver(Driver):
         self._runner.write_bytes(runner_archive())
         self._runner.chmod(0o644)
         for entry in self._book.at("starting"):
-            self._launch(entry)
+            self._do(entry, self._start(entry))
         self._watch = asyncio.create_task(self._keep_watching())
 
     async def stop(self) -> None:
         """Stop watching; jobs go on, and those being started get there first."""
         if self._watch is not None:
             self._watch.cancel()
-        await asyncio.gather(*self._starting.values(), return_exceptions=True)
+        await asyncio.gather(*self._busy.values(), return_exceptions=True)
         self._book.close()
 
     async def submit(self, job: Job) -> str:
@@ -93,7 +93,7 @@ class LocalDriver(Driver):
 
     async def states(self, jobs: Sequence[Job]) -> dict[str, JobState]:
         """Look at the processes now and say how the jobs are."""
-        await self._look()
+        self._look()
         queue = [entry.uid for entry in self._book.at("queued")]
         return {job.uid: self._state(self._book.entries.get(job.uid), queue) for job in jobs}
 
@@ -126,8 +126,8 @@ class LocalDriver(Driver):
     async def cancel(self, job: Job) -> None:
         """End the job; it has ended when this returns."""
         entry = self._book.entries.get(job.uid)
-        if entry is not None and entry.stage == "starting" and job.uid in self._starting:
-            await asyncio.wait([self._starting[job.uid]])
+        if entry is not None and job.uid in self._busy:
+            await asyncio.wait([self._busy[job.uid]])
             entry = self._book.entries.get(job.uid)
         if entry is None or entry.stage == "ended":
             return
@@ -172,7 +172,7 @@ class LocalDriver(Driver):
     async def _keep_watching(self) -> None:
         while True:
             try:
-                await self._look()
+                self._look()
             except Exception:
                 log.exception("looking at the local jobs failed; trying again")
             busy = bool(self._book.at("queued", "started"))
@@ -182,26 +182,27 @@ class LocalDriver(Driver):
                 continue
             self._wake.clear()
 
-    async def _look(self) -> None:
+    def _look(self) -> None:
         """Notice the jobs that ended, and start those that have room now."""
-        async with self._looking:
-            for entry in self._book.at("started"):
-                if not alive(entry.mark):
-                    await self._conclude(entry)
-            while True:
-                running = self._book.at("starting", "started")
-                chosen = self.places.next(running, self._book.at("queued"))
-                if chosen is None:
-                    return
-                change = {"stage": "starting", "devices": chosen.devices}
-                self._launch(self._book.change(chosen.uid, **change))
+        for entry in self._book.at("started"):
+            if entry.uid not in self._busy and not alive(entry.mark):
+                self._do(entry, self._conclude(entry))
+        while True:
+            running = self._book.at("starting", "started")
+            chosen = self.places.next(running, self._book.at("queued"))
+            if chosen is None:
+                return
+            change = {"stage": "starting", "devices": chosen.devices}
+            entry = self._book.change(chosen.uid, **change)
+            self._do(entry, self._start(entry))
 
     async def _conclude(self, entry: Entry) -> None:
         """Note the end of a job whose runner is gone; the containers' ends are in its report."""
         report = {}
         try:
             path = Path(entry.folder) / "status.json"
-            report = parse_report(await accounts.read_file(self._account(entry), path))
+            text = await accounts.read_file(self._account(entry), path, most=REPORT_LIMIT)
+            report = parse_report(text)
             if not report.get("ended"):
                 await self._kill(entry)  # what a killed runner left running
         except AccountError as error:
@@ -227,9 +228,9 @@ class LocalDriver(Driver):
     def _account(self, entry: Entry) -> Account | None:
         return None if entry.account is None else self._policy.resolve(entry.account)
 
-    def _launch(self, entry: Entry) -> None:
-        task = self._starting[entry.uid] = asyncio.create_task(self._start(entry))
-        task.add_done_callback(lambda _: self._starting.pop(entry.uid, None))
+    def _do(self, entry: Entry, work: Coroutine[Any, Any, None]) -> None:
+        task = self._busy[entry.uid] = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self._busy.pop(entry.uid, None))
 
     async def _start(self, entry: Entry) -> None:
         """Start the runner; if an earlier plugin did, this finds that one."""
@@ -244,6 +245,8 @@ class LocalDriver(Driver):
             mark = json.loads(done.out)
         except (AccountError, ValueError) as error:
             log.warning("pod %s could not be started: %s", entry.uid, error)
+            with contextlib.suppress(AccountError):
+                await self._kill(entry)  # it may have started after all, too late for us
             self._end(entry.uid, "StartError", f"The job could not be started: {error}")
         else:
             self._book.change(entry.uid, stage="started", mark=mark, started_at=time.time())

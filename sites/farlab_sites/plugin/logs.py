@@ -24,6 +24,7 @@ from farlab_sites.plugin.podspec import canonical_uid, label
 from farlab_sites.plugin.store import Record
 
 CHUNK = 1 << 18  # bytes that are read at once
+TIMES_LIMIT = 1 << 24  # bytes: two notes a second for six days
 FOLLOW = 0.5  # seconds between looks at a file that is followed
 ZERO_YEAR = 1  # Go's zero time, which stands for "not given"
 
@@ -211,7 +212,7 @@ class Log:
     async def _read_times(self) -> None:
         text = b""
         path = self._path.with_suffix(".times")
-        while part := await self._part(path, start=len(text)):
+        while len(text) < TIMES_LIMIT and (part := await self._part(path, start=len(text))):
             text += part
         for line in text.decode(errors="replace").splitlines():
             size, _, moment = line.partition(" ")

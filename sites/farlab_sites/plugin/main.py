@@ -17,7 +17,7 @@ from farlab_sites.plugin.driver import Driver, DriverError
 from farlab_sites.plugin.errors import Refusal
 from farlab_sites.plugin.local import LocalDriver
 from farlab_sites.plugin.pods import Pods
-from farlab_sites.plugin.server import application, listen, read_token
+from farlab_sites.plugin.server import application, close, listen, read_token
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ async def serve(settings: Settings) -> None:
         stack.push_async_callback(pods.stop)
         await _gateway(settings, pods, stack)
         runner, address = await listen(application(pods, settings.token_file), settings)
-        stack.push_async_callback(runner.cleanup)
+        stack.push_async_callback(close, runner, settings)
         log.info("listening on %s", address)
         await stop.wait()
         log.info("stopping; jobs go on")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -79,7 +79,7 @@ def plan(pod: Pod, carried: Carried, settings: Settings, folder: Path) -> Plan:
     """
     made, warnings = volumes(pod, carried)
     runtime = choose_runtime(pod, settings)
-    known = {volume.name for volume in made}
+    known = {volume.name: volume for volume in made}
 
     def start(container: Container) -> tuple[str, Launch]:
         env = environment(pod, container, carried)
@@ -103,7 +103,7 @@ def plan(pod: Pod, carried: Carried, settings: Settings, folder: Path) -> Plan:
 def _description(
     pod: Pod,
     settings: Settings,
-    folders: list[str],
+    folders: dict[str, list[str]],
     init: list[tuple[str, Launch]],
     main: list[tuple[str, Launch]],
 ) -> bytes:
@@ -116,7 +116,7 @@ def _description(
         # A batch system watches memory itself; on the plugin's own machine nobody else does.
         "memory": pod.memory() if local else 0,
         "forward": list(FORWARD),
-        "folders": folders,
+        "volumes": folders,
         "init": [started.spec(name) for name, started in init],
         "containers": [started.spec(name) for name, started in main],
     }
@@ -124,7 +124,7 @@ def _description(
 
 
 def _wanted(
-    pod: Pod, container: Container, env: dict[str, str], known: set[str], folder: Path
+    pod: Pod, container: Container, env: dict[str, str], known: dict[str, Volume], folder: Path
 ) -> Wanted:
     security = container.security or pod.spec.security
     return Wanted(
@@ -143,7 +143,7 @@ def _wanted(
     )
 
 
-def _without_mounts(wanted: Wanted, folder: Path, known: set[str]) -> Wanted:
+def _without_mounts(wanted: Wanted, folder: Path, known: Iterable[str]) -> Wanted:
     """Name the volumes' real places instead of mounting them."""
     place = rewriter(wanted.binds)
     env = {name: place(value) for name, value in wanted.env.items()}
@@ -157,7 +157,7 @@ def _without_mounts(wanted: Wanted, folder: Path, known: set[str]) -> Wanted:
     )
 
 
-def _volume_variables(known: set[str], folder: Path) -> Mapping[str, str]:
+def _volume_variables(known: Iterable[str], folder: Path) -> Mapping[str, str]:
     """Say where each volume is, for programs that nothing can be mounted for."""
     return {
         f"FARLAB_VOLUME_{name.upper().replace('-', '_')}": str(folder / "volumes" / name)
@@ -181,13 +181,14 @@ def _files(volume: Volume) -> Archive:
     return {f"volumes/{volume.name}/{path}": made for path, made in (volume.files or {}).items()}
 
 
-def _folders(pod: Pod, made: list[Volume]) -> list[str]:
-    """Return the folders that must be there without any file in them."""
-    empty = {volume.name for volume in made if volume.files is None}
+def _folders(pod: Pod, made: list[Volume]) -> dict[str, list[str]]:
+    """Return the volumes as folders: those with files, and those that containers write into."""
+    empty = [volume.name for volume in made if volume.files is None]
     parts = [
-        f"volumes/{mount.name}/{mount.sub_path}"
+        f"{mount.name}/{mount.sub_path}"
         for container in (*pod.spec.init, *pod.spec.containers)
         for mount in container.mounts
         if mount.sub_path and mount.name in empty
     ]
-    return ["logs", "volumes", *(f"volumes/{volume.name}" for volume in made), *parts]
+    filled = [volume.name for volume in made if volume.files is not None]
+    return {"filled": filled, "empty": [*empty, *parts]}

@@ -22,7 +22,7 @@ from farlab_sites.plugin.errors import Refusal
 from farlab_sites.plugin.folders import Folders
 from farlab_sites.plugin.plan import RUNNER, Plan, plan
 from farlab_sites.plugin.podspec import Pod, identity, parse_pod
-from farlab_sites.plugin.statuses import answer, parse_report
+from farlab_sites.plugin.statuses import REPORT_LIMIT, answer, parse_report
 from farlab_sites.plugin.store import Record, Store
 
 if TYPE_CHECKING:
@@ -177,7 +177,8 @@ class Pods:
     async def _write(self, record: Record, made: Plan) -> None:
         """Write the job's folder anew, as the account."""
         account, folder = self.account(record), Path(record.folder)
-        await accounts.remove_folder(account, folder)
+        if await asyncio.to_thread(folder.exists):
+            await accounts.remove_folder(account, folder)
         archive = await asyncio.to_thread(accounts.pack, made.files)
         await accounts.create_folder(account, folder, archive)
         if record.uid in self._unwanted:
@@ -283,7 +284,7 @@ class Pods:
         path = Path(record.folder) / "status.json"
         try:
             async with self._readers:
-                return await accounts.read_file(self.account(record), path)
+                return await accounts.read_file(self.account(record), path, most=REPORT_LIMIT)
         except accounts.AccountError as error:
             log.warning("pod %s: %s", record.uid, error)
             return None

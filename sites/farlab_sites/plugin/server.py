@@ -5,6 +5,8 @@ Who may call is decided in one place (`_guard`) for every route, and so is how a
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import json
 import logging
@@ -131,9 +133,10 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
     chunks = await logs.stream(request.app[PODS], wanted)
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
     await response.prepare(request)
-    async for chunk in chunks:
-        await response.write(chunk)
-    await response.write_eof()
+    with contextlib.suppress(ConnectionError):  # nobody reads any more
+        async for chunk in chunks:
+            await response.write(chunk)
+        await response.write_eof()
     return response
 
 
@@ -171,6 +174,13 @@ async def _open(runner: web.AppRunner, address: str) -> str:
     await web.TCPSite(runner, host, port).start()
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{runner.addresses[0][1]}"
+
+
+async def close(runner: web.AppRunner, settings: Settings) -> None:
+    """Answer nobody any more, and remove the socket."""
+    await runner.cleanup()
+    if settings.listen.startswith("unix://"):
+        await asyncio.to_thread(os.unlink, settings.listen.removeprefix("unix://"))
 
 
 def _remove_dead_socket(path: Path) -> None:

@@ -15,6 +15,8 @@ Json = dict[str, Any]
 # What a batch system knows better than the pod runner, which only saw a signal.
 _OVERRULING = {"OOMKilled", "DeadlineExceeded", "Cancelled", "NodeFailure", "Preempted"}
 KILLED = 137
+REPORT_LIMIT = 1 << 20  # bytes of a pod runner's report; it is the account's file
+WORD, SENTENCE = 60, 2000  # characters that are taken from the account's file
 
 
 def parse_report(text: bytes | None) -> Json:
@@ -39,7 +41,7 @@ def answer(record: Record, state: JobState, report: Json) -> Json:
         "UID": metadata["uid"],
         "namespace": metadata["namespace"],
         "JID": record.job_id,
-        "node": state.node or str(report.get("node", "")),
+        "node": state.node or _text(report.get("node"), WORD),
         "containers": list(_statuses(record, "containers", state, report)),
         "initContainers": list(_statuses(record, "initContainers", state, report)),
     }
@@ -89,7 +91,7 @@ def container_state(state: JobState, told: Json, *, trust_job: bool) -> Json:
 def _ended(state: JobState, told: Json) -> Json:
     """Return how a container ended by the runner's word, unless the batch system ended it."""
     code = _number(told.get("exit_code"), 1)
-    reason, message = str(told.get("reason", "")), str(told.get("message", ""))
+    reason, message = _text(told.get("reason"), WORD), _text(told.get("message"), SENTENCE)
     by_signal = code > 128 or reason == "Cancelled"
     if state.phase == "Terminated" and state.reason in _OVERRULING and by_signal:
         reason, message = state.reason, state.message or message
@@ -120,7 +122,11 @@ def _cut_off(state: JobState, told: Json) -> Json:
 
 
 def _number(value: object, default: int) -> int:
-    return value if isinstance(value, int) else default
+    return value & 0xFF if isinstance(value, int) else default
+
+
+def _text(value: object, limit: int) -> str:
+    return value[:limit] if isinstance(value, str) else ""
 
 
 def timestamp(value: object) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -189,8 +189,10 @@ def inside(path: str, where: str) -> str:
     return str(pure)
 
 
-def binds(container: Container, known: set[str], folder: str) -> list[Bind]:
+def binds(container: Container, known: Mapping[str, Volume], folder: str) -> list[Bind]:
     """Return where the container's mounts are on the node; those that did not travel are left out.
+
+    As in Kubernetes, only a volume that started empty can be written to.
 
     Raises:
         Refusal: 400, a path that cannot be mounted.
@@ -208,7 +210,8 @@ def binds(container: Container, known: set[str], folder: str) -> list[Bind]:
             source = PurePosixPath(folder, "volumes", label(mount.name))
             if mount.sub_path:
                 source /= inside(mount.sub_path, f"container {container.name}: subPath")
-            found.append(Bind(mount.name, str(source), str(path), bool(mount.read_only)))
+            read_only = bool(mount.read_only) or known[mount.name].files is not None
+            found.append(Bind(mount.name, str(source), str(path), read_only))
     return found
 
 

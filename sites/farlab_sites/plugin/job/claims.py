@@ -13,6 +13,7 @@ from farlab_sites.plugin.job.processes import (
     boot_id,
     end_all,
     processes,
+    run_quietly,
     signal_quietly,
     start_time,
     write_atomically,
@@ -90,4 +91,17 @@ def kill(folder: Path, uid: str, grace: float, mark: dict[str, Any]) -> None:
         time.sleep(0.02)
     if alive(mark):
         signal_quietly(mark["pid"], signal.SIGKILL)
+    _clean_up(folder)
     end_all(lambda: strays(uid))
+
+
+def _clean_up(folder: Path) -> None:
+    """Do what a runner that was killed can do no more: remove its containers from the engine."""
+    try:
+        pod = json.loads((folder / "pod.json").read_text())
+        if json.loads((folder / "status.json").read_text())["ended"]:
+            return
+    except FileNotFoundError:
+        return
+    for container in (*pod["init"], *pod["containers"]):
+        run_quietly(container["cleanup"])

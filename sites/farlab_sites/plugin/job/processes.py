@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -86,6 +87,13 @@ def signal_quietly(pid: int, number: int, group: bool = False) -> None:
     """Send a signal to a process or its group, which may be gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         (os.killpg if group else os.kill)(pid, number)
+
+
+def run_quietly(argv: list[str]) -> None:
+    """Run a command whose outcome changes nothing, for at most a minute."""
+    if argv:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(argv, capture_output=True, timeout=60, check=False)
 
 
 def end_all(find: Callable[[], list[int]], reap: Callable[[], None] | None = None) -> None:

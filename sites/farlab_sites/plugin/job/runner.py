@@ -20,6 +20,7 @@ from farlab_sites.plugin.job.processes import (
     end_all,
     oom_kills,
     private_memory,
+    run_quietly,
     signal_quietly,
     write_atomically,
 )
@@ -78,7 +79,7 @@ class Runner:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.pod: dict[str, Any] = json.loads((folder / "pod.json").read_text())
-        make_folders(folder, self.pod["folders"])
+        make_folders(folder, self.pod["volumes"])
         self.init = [Container(spec, folder, init=True) for spec in self.pod["init"]]
         self.main = [Container(spec, folder, init=False) for spec in self.pod["containers"]]
         self.began = time.monotonic()
@@ -133,9 +134,11 @@ class Runner:
 
     def environment(self, spec: dict[str, Any]) -> dict[str, str]:
         """Return the environment for a container's first process."""
-        user = pwd.getpwuid(os.getuid())
-        env = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
-        env.update(PATH=os.defpath, SHELL=user.pw_shell or "/bin/sh")
+        env = {"PATH": os.defpath, "HOME": str(self.folder)}
+        with contextlib.suppress(KeyError):  # a number without a name, as in some containers
+            user = pwd.getpwuid(os.getuid())
+            env.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name)
+            env["SHELL"] = user.pw_shell or "/bin/sh"
         env.update(os.environ)
         if not Path(env["HOME"]).is_dir():
             env["HOME"] = str(self.folder)
@@ -252,7 +255,7 @@ class Runner:
         """Act on the clock and on the memory in use."""
         now = time.monotonic()
         if self.limit and now - self.began > self.limit:
-            self.stop("DeadlineExceeded", f"The walltime of {self.limit} s was over.")
+            self.stop("DeadlineExceeded", f"The walltime of {duration(self.limit)} was over.")
         if self.pod["memory"] and now > self.memory_at and not self.stopped:
             self.memory_at = now + MEMORY_TICK
             used = private_memory(descendants(os.getpid()))
@@ -268,20 +271,30 @@ class Runner:
         """End whatever the containers left behind, in other sessions too."""
         for container in (*self.init, *self.main):
             container.note_growth()
-            if container.spec["cleanup"] and container.pid:
-                with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-                    subprocess.run(
-                        container.spec["cleanup"], capture_output=True, timeout=60, check=False
-                    )
+            if container.pid:
+                run_quietly(container.spec["cleanup"])
         end_all(lambda: descendants(os.getpid()), self.reap)
 
 
-def make_folders(folder: Path, names: list[str]) -> None:
-    """Make the pod's empty folders; users inside a container may be others than the account."""
-    for name in names:
-        (folder / name).mkdir(parents=True, exist_ok=True)
+def make_folders(folder: Path, volumes: dict[str, list[str]]) -> None:
+    """Make what is missing below the job's folder, which stays private to the account.
+
+    Users inside a container may be others than the account: they read in every volume, and write
+    where the pod's volume starts empty.
+    """
+    (folder / "logs").mkdir(exist_ok=True)
+    for name in (*volumes["filled"], *volumes["empty"]):
+        (folder / "volumes" / name).mkdir(parents=True, exist_ok=True)
     for place, _, _ in os.walk(folder / "volumes"):
-        Path(place).chmod(0o777)  # the folder above stays private to the account
+        Path(place).chmod(0o755)
+    for name in volumes["empty"]:
+        (folder / "volumes" / name).chmod(0o777)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as H:MM:SS."""
+    minutes, second = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{second:02}"
 
 
 def over_memory(used: int, limit: int) -> str:
@@ -296,7 +309,7 @@ def limits(launcher: list[str]) -> list[str]:
         "nofile": resource.getrlimit(resource.RLIMIT_NOFILE),
         "nproc": resource.getrlimit(resource.RLIMIT_NPROC),
     }
-    text = {name: ":".join(map(str, pair)) for name, pair in values.items()}
+    text = {name: f"{name}={soft}:{hard}" for name, (soft, hard) in values.items()}
     return [text.get(word[1:-1], word) if word[:1] == "{" else word for word in launcher]
 
 
