@@ -66,7 +66,8 @@ class SlurmDriver(Driver):
         if await asyncio.to_thread(_is_submitting, uid):
             raise BatchSystemDown("An earlier submission of this job is still under way")
         snapshot = await self._queue.look(after=time.monotonic())
-        rows = [row for row in snapshot.by_name.get(uid, ()) if self._may_be_ours(row)]
+        named = snapshot.by_name.get(uid, ())
+        rows = [r for r in named if self._may_be_ours(r) and not slurm_states.was_refused(r)]
         return str(slurm_states.choose(rows).job_id) if rows else None
 
     def _may_be_ours(self, row: Row) -> bool:

@@ -59,6 +59,11 @@ def _is_gpu_gres(flag: str) -> bool:
     return name == "--gres" and any(part.startswith("gpu") for part in value.split(","))
 
 
+def ask_for_nodes(flags: Sequence[str]) -> bool:
+    """Say whether flags that were checked before ask for a number of nodes or tasks."""
+    return any(flag.startswith(("--nodes=", "--ntasks")) for flag in flags)
+
+
 def ask_for_memory(flags: Sequence[str]) -> bool:
     """Say whether flags that were checked before ask for memory per CPU or per GPU."""
     return any(flag.startswith("--mem-per-") for flag in flags)

@@ -58,20 +58,20 @@ def arguments(job: Job) -> list[str]:
         f"--chdir={job.folder}",
         f"--output={_verbatim(str(job.log))}",
         "--open-mode=append",
-        "--nodes=1",
-        "--ntasks=1",
         *flags,
         *_limits(job, flags),
     ]
 
 
 def _verbatim(path: str) -> str:
-    """Escape what Slurm would replace in a file name."""
-    return path.replace("%", "%%")
+    """Escape what Slurm would replace in a file name; a backslash switches that off as a whole."""
+    return path.replace("\\", r"\\") if "\\" in path else path.replace("%", "%%")
 
 
 def _limits(job: Job, flags: list[str]) -> list[str]:
     limits = [f"--cpus-per-task={job.cpus}"]
+    if not slurm_flags.ask_for_nodes(flags):
+        limits += ["--nodes=1", "--ntasks=1"]
     if job.memory and not slurm_flags.ask_for_memory(flags):
         limits.append(f"--mem={math.ceil(job.memory / MIB)}M")
     if job.walltime:

@@ -30,6 +30,11 @@ def spare(rows: Sequence[Row]) -> list[int]:
     return [row.job_id for row in rows if row.pending and row.job_id != chosen.job_id]
 
 
+def was_refused(row: Row) -> bool:
+    """Say whether the row is what Slurm keeps of a submission that it refused: never a job."""
+    return row.state == "FAILED" and not row.node
+
+
 def _stage(row: Row) -> int:
     if row.state in slurm_words.RUNNING:
         return 0

@@ -143,12 +143,12 @@ def ended(state: str, reason: str, status: int) -> tuple[Reason, str]:
 
 def _failed(reason: str, status: int) -> tuple[Reason, str]:
     number, code = status & 0x7F, status >> 8
+    if reason == "JobLaunchFailure" and (number > signal.SIGSYS or not number):
+        return "StartError", f"The node could not start the job: start again, or {ASK}"
     if number == signal.SIGKILL or code == 128 + signal.SIGKILL:
         return "Error", "The job was killed (SIGKILL), most often for using too much memory"
     if number:
         return "Error", f"The job was ended by signal {number}"
-    if reason == "JobLaunchFailure":
-        return "StartError", f"The node could not start the job: start again, or {ASK}"
     if code:
         return "Error", f"The job ended with exit code {code}"
     return "Error", "The job failed"
