@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic.json_schema import GenerateJsonSchema
 
 from farlab_sites.fields import (
     Account,
@@ -49,6 +50,16 @@ class _Model(BaseModel):
     """What all parts of a catalogue have in common."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_left_open(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a key of a file without a value: an empty `groups:` is not meant for everyone."""
+        if info.context and isinstance(value, dict):
+            for key, item in value.items():
+                if item is None and key in cls.model_fields:
+                    raise wrong("has no value", "give it one, or remove the key", (key,))
+        return value
 
 
 class Size(_Model):
@@ -138,7 +149,8 @@ class Profile(_Model):
         OtherImage | None,
         BeforeValidator(_one_switch, json_schema_input_type=bool | OtherImage),
     ] = Field(
-        default=None, description="Whether, or which, other images may be typed: `true`, `false`."
+        default=None,
+        description="Whether other images may be typed, or which: `true`, `false`, `{allow: ...}`.",
     )
 
     @model_validator(mode="after")
@@ -200,7 +212,7 @@ class Carrier(_OneOf):
 
 
 class Relay(_Model):
-    """How the agent in a job reaches the relay."""
+    """The way between the agent in a job and the relay beside the hub."""
 
     way: Way = Field(
         default="direct",
@@ -244,7 +256,9 @@ class Site(_Model):
         default=None, description="Hub groups whose members may choose it; absent: everyone."
     )
     carrier: Carrier = Field(description="How a pod reaches the site.")
-    relay: Relay = Field(default=Relay(), description="How the agent in a job reaches the relay.")
+    relay: Relay = Field(
+        default_factory=Relay, description="How the agent in a job reaches the relay."
+    )
     accounts: Accounts | None = Field(
         default=None, description="Which local account runs the jobs; absent: the plugin's own."
     )
@@ -324,7 +338,21 @@ def _refuse_duplicates(field: str, named: Iterable[Any]) -> None:
         seen.add(item.name)
 
 
+class _Schema(GenerateJsonSchema):
+    """Pydantic's JSON Schema, without `null`: a key that is there has a value."""
+
+    def nullable_schema(self, schema: Any) -> dict[str, Any]:
+        """Describe only the value that may be absent."""
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: Any) -> dict[str, Any]:
+        """Name only defaults that could be written."""
+        if schema.get("default") is None:
+            return self.generate_inner(schema["schema"])
+        return super().default_schema(schema)
+
+
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of `sites.yaml`, as published in docs/sites.schema.json."""
-    draft = "https://json-schema.org/draft/2020-12/schema"
-    return {"$schema": draft, **Catalogue.model_json_schema(), "title": "sites.yaml"}
+    described = Catalogue.model_json_schema(schema_generator=_Schema)
+    return {"$schema": _Schema.schema_dialect, **described, "title": "sites.yaml"}

@@ -7,9 +7,11 @@ arguments after the command's name and returns the exit status. Only the chosen 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points, version
+from typing import NoReturn
 
 from farlab_sites.problems import did_you_mean, shorten
 
@@ -19,29 +21,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     commands = {entry.name: entry for entry in entry_points(group="farlab.commands")}
     if not args or args[0].startswith("-"):
-        return _general(args, sorted(commands))
+        _general(args, sorted(commands))
     if args[0] not in commands:
         fix = did_you_mean(args[0], sorted(commands))
         print(f'farlab: "{shorten(args[0])}" is not a command; {fix}', file=sys.stderr)
         return 2
     try:
-        return _run(commands[args[0]], args[1:])
+        status = _run(commands[args[0]], args[1:])
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # nobody reads: say nothing more, not even at exit
+        # Nobody reads any more: what is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
 
-def _general(args: list[str], names: list[str]) -> int:
-    """Answer --version and --help; without a command, help is the answer and the status is 2."""
+def _general(args: list[str], names: list[str]) -> NoReturn:
+    """Answer --version and --help, the latter also where there is nothing else to do."""
     parser = argparse.ArgumentParser(
         prog="farlab", description="JupyterLab on many kinds of machines."
     )
     parser.add_argument("--version", action="version", version=f"farlab {version('farlab')}")
     parser.add_argument("command", choices=names, help="`farlab COMMAND --help` tells more")
     parser.parse_args(args or ["--help"])
-    return 2
+    parser.error("the command comes first")
 
 
 def _run(entry: EntryPoint, args: list[str]) -> int:
@@ -53,4 +58,5 @@ def _run(entry: EntryPoint, args: list[str]) -> int:
         fix = f"run: pip install 'farlab[{extra}]'"
         print(f"farlab {entry.name}: {error.name} is not installed; {fix}", file=sys.stderr)
         return 1
-    return command(args) or 0
+    status: int | None = command(args)
+    return status or 0

@@ -22,7 +22,7 @@ MISTAKES = [
     ("cloud", "[cloud]", 4, "sites[0].kind", "is not known", "cloud, hpc, htc, quantum"),
     ("Right here", "42", 3, "sites[0].title", "must be text, not a number", '"42"'),
     ("Right here", "true", 3, "sites[0].title", "must be text, not true or false", '"true"'),
-    ("Right here", "", 3, "sites[0].title", "must be text, not empty", "give text"),
+    ("Right here", "", 3, "sites[0].title", "has no value", "remove the key"),
     ("Right here", '""', 3, "sites[0].title", "must not be empty", "correct it"),
     ("Right here", "x" * 101, 3, "sites[0].title", "longer than 100", "correct it"),
     ("Right here", '"a\\nb"', 3, "sites[0].title", "line break", "one line"),
@@ -81,6 +81,8 @@ def test_a_mistake_is_named(
 ADDED = [
     # lines added to the site, field below it, part of the message, part of the fix
     ("groups: []", "groups", "must not be empty", "absent: everyone"),
+    ("groups:", "groups", "has no value", "remove the key"),
+    ("environment: {A: }", "environment.A", "must be text, not empty", "give text"),
     ("groups: [1]", "groups[0]", "must be text", '"1"'),
     ("walltime: 8:00", "walltime", "is not a walltime", "480"),
     ("walltime: 9999-00:00:00", "walltime", "is not a walltime", "480"),
