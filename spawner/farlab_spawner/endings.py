@@ -55,6 +55,11 @@ class Ending:
         return f"Your server{at} has ended"
 
     @property
+    def expected(self) -> bool:
+        """Whether it ended in a way that nobody need worry about."""
+        return self.started and self.reason in ("Completed", "DeadlineExceeded")
+
+    @property
     def when_text(self) -> str:
         """Return when, in UTC; the browser turns it into the reader's own time."""
         return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.when))

@@ -57,7 +57,8 @@ class OtherImage:
 
     name: str
     value: str
-    pattern: str  # empty: any
+    allow: str  # the pattern it must match; empty: any
+    by_path: bool
     example: str
     hint: str
 
@@ -99,6 +100,7 @@ class Card:
     account: str
     facts: tuple[str, ...]
     start: float | None  # when the batch system expects to start a job; seconds since the epoch
+    start_text: str
     profile_field: str
     profiles: tuple[ProfileView, ...]
 
@@ -110,6 +112,7 @@ class FormView:
     cards: tuple[Card, ...]
     notes: tuple[str, ...]
     ending: Ending | None
+    groups: tuple[str, ...]
     facts_known: bool
     start_limit: str
 
@@ -128,6 +131,7 @@ class FormRequest:
     options: Options = field(default_factory=dict)  # what is selected first
     notes: tuple[str, ...] = ()
     ending: Ending | None = None
+    groups: tuple[str, ...] = ()
     start_limit: float = 3600.0  # seconds
 
 
@@ -143,6 +147,7 @@ def form_view(request: FormRequest) -> FormView:
         cards=tuple(_select(card, card is selected) for card in cards),
         notes=request.notes + _closed_note(cards, wanted),
         ending=request.ending,
+        groups=request.groups,
         facts_known=request.facts is not None,
         start_limit=duration(request.start_limit),
     )
@@ -181,7 +186,8 @@ def _card(site: Site, entry: Mapping[str, Any] | None, options: Options) -> Card
         reason="" if usable or entry is None else str(entry.get("reason") or "It is closed now."),
         account=_account(site, entry),
         facts=facts,
-        start=_soonest(partitions.values()),
+        start=(start := _soonest(partitions.values())),
+        start_text=time.strftime("%H:%M UTC", time.gmtime(start)) if start else "",
         profile_field=f"{PROFILE_FIELD}{site.name}",
         profiles=_profiles(site, options, partitions),
     )
@@ -339,4 +345,4 @@ def _other(site: Site, profile: Profile, name: str, text: str) -> OtherImage:
     )
     if allow:
         hint += f" Allowed here: {allow}"
-    return OtherImage(field_name(name, UNLISTED), text, allow or "", example, hint)
+    return OtherImage(field_name(name, UNLISTED), text, allow or "", by_path, example, hint)

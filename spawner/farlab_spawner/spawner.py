@@ -13,7 +13,7 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from farlab_sites.catalogue import Catalogue
 from farlab_sites.profiles import Choice, profile_list
@@ -22,13 +22,16 @@ from traitlets import Unicode, default
 
 from . import attempts
 from .direct import DirectServer
-from .errors import LinkOnlyPrefills, log_in_one_line
+from .endings import Ending
+from .errors import LinkOnlyPrefills, SpawnRefused, log_in_one_line
 from .form import FormRequest, form_view
 from .known_sites import known_sites
 from .options import Options, Prefill, checked, options_from_form, options_from_query
 from .pages import form_html
 from .request import workload_request
 from .service import HubService, ServiceError, hub_service
+from .start_view import StartView, stage_views
+from .words import duration, summary
 
 HEAD_START_S = 5.0
 """Our own time limit ends before JupyterHub's, whose message says nothing."""
@@ -113,6 +116,7 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
                 options=self._first_selected(),
                 notes=notes if names else (),
                 ending=self._direct.ending,
+                groups=tuple(self.groups),
                 start_limit=self.start_timeout,
             )
         )
@@ -271,6 +275,37 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
             await self._direct.stop()
         if not self._direct.ready:
             self.http_timeout = 1
+
+    # -- what the hub's pages show ----------------------------------------------------------------
+
+    @property
+    def last_ending(self) -> Ending | None:
+        """How this user's server ended last, until it is started again."""
+        return self._direct.ending
+
+    @property
+    def start_view(self) -> StartView:
+        """What the progress page shows of the server that is starting."""
+        steps = self._direct.feed.steps
+        user, server = quote(self.user.name, safe=""), quote(self.name, safe="")
+        api = f"users/{user}/servers/{server}" if server else f"users/{user}/server"
+        return StartView(
+            title=self._direct.site or "your server",
+            summary=self._summary(),
+            stages=stage_views(steps),
+            log=steps[-1].log_tail if steps else "",
+            limit=duration(self.start_timeout),
+            api_url=f"{self.hub.base_url}api/{api}",
+            form_url=f"{self.hub.base_url}spawn/{user}" + (f"/{server}" if server else ""),
+            resumed=bool(self._check_pending),
+        )
+
+    def _summary(self) -> str:
+        """Return the choice in one line; empty when the catalogue no longer has it."""
+        try:
+            return summary(self.choice)
+        except SpawnRefused:
+            return ""
 
     # -- what outlives the hub --------------------------------------------------------------------
 

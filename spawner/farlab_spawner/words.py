@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from farlab_sites.manifest import walltime
+from farlab_sites.profiles import Choice
+
 
 def duration(seconds: float) -> str:
     """Return a time span as a person says it: `8 hours`, `90 minutes`, `2 days`."""
@@ -22,3 +25,14 @@ def count(number: int, thing: str) -> str:
 def limit_of(seconds: int | None) -> str:
     """Return how long a server may run."""
     return f"ends after {duration(seconds)}" if seconds else "no time limit"
+
+
+def summary(choice: Choice) -> str:
+    """Return a choice in one line, as the form's summary says it."""
+    titles = {image.image: image.title for image in choice.profile.images}
+    parts = [choice.profile.title, choice.size.title]
+    if choice.partition:
+        parts.append(choice.partition.title)
+    parts.append(titles.get(choice.image, choice.image))
+    parts.append(limit_of(walltime(choice.site, choice.profile, choice.partition)))
+    return " · ".join(parts)

@@ -1,0 +1,113 @@
+// The spawn form: summary, live hints and inline checks. Without it the form works all the same.
+(function () {
+  "use strict";
+  const root = document.getElementById("fl-form");
+  const form = root && root.closest("form");
+  if (!form) return;
+  const summary = document.getElementById("fl-summary");
+  const start = document.getElementById("fl-start");
+
+  function chosenSite() {
+    const radio = form.querySelector('input[name="farlab-site"]:checked');
+    return radio && radio.closest(".fl-site");
+  }
+
+  function chosenProfile(site) {
+    const radio = site.querySelector(".fl-profile-choice input:checked");
+    return radio ? radio.closest(".fl-option").querySelector(".fl-profile") : site.querySelector(".fl-profile");
+  }
+
+  function textOf(field) {
+    const select = field.querySelector("select");
+    if (select) return select.selectedOptions[0].textContent;
+    const only = field.querySelector('input[type="hidden"]');
+    return only ? only.dataset.title : "";
+  }
+
+  function limitOf(profile) {
+    const given = [...profile.querySelectorAll("select")]
+      .map((select) => select.selectedOptions[0].dataset.limit)
+      .concat([...profile.querySelectorAll('input[type="hidden"]')].map((only) => only.dataset.limit));
+    return given.find(Boolean) || profile.dataset.limit;
+  }
+
+  // The server checks again; `pattern` is not used because browsers read it by stricter rules.
+  function wrongWith(other) {
+    const image = other.value.trim();
+    if (!image) return "Type an image, or choose one from the list.";
+    if (/\s/.test(image)) return "An image has no spaces in it.";
+    if (other.dataset.path && !image.startsWith("/")) return "Type an absolute path: it starts with /.";
+    try {
+      if (other.dataset.allow && !new RegExp("^(?:" + other.dataset.allow + ")$").test(image))
+        return "This image is not allowed here: it must match " + other.dataset.allow;
+    } catch {
+      return ""; // Python's syntax, not the browser's
+    }
+    return "";
+  }
+
+  function check(other, wanted) {
+    const problem = document.getElementById(other.id + "-problem");
+    const text = wanted ? wrongWith(other) : "";
+    other.required = wanted;
+    other.setCustomValidity(text);
+    const shown = other.dataset.touched ? text : "";
+    if (problem.textContent !== shown) problem.textContent = shown;
+    if (shown) other.setAttribute("aria-invalid", "true");
+    else other.removeAttribute("aria-invalid");
+  }
+
+  function update() {
+    const site = chosenSite();
+    for (const other of form.querySelectorAll(".fl-other input")) {
+      const image = other.closest(".fl-other").previousElementSibling.querySelector("select");
+      const profile = other.closest(".fl-profile");
+      const visible = Boolean(site && site.contains(profile) && profile === chosenProfile(site));
+      const wanted = visible && Boolean(image) && image.value === "unlisted-choice";
+      other.disabled = !wanted; // a field that is not asked for must not stop the form
+      check(other, wanted);
+    }
+    if (!site) return;
+    const profile = chosenProfile(site);
+    for (const select of profile.querySelectorAll("select[aria-describedby]")) {
+      const data = select.selectedOptions[0].dataset;
+      document.getElementById(select.id + "-hint").textContent = [data.hint, data.limit].filter(Boolean).join(", ");
+    }
+    const parts = [...profile.querySelectorAll(".fl-field:not(.fl-other)")].map(textOf);
+    const other = profile.querySelector(".fl-other input");
+    if (other && other.required) parts[parts.length - 1] = other.value.trim() || "other image";
+    const where = document.createElement("strong");
+    where.textContent = site.dataset.title + " · " + profile.dataset.title;
+    summary.replaceChildren(where, [...parts, limitOf(profile)].join(" · "));
+    summary.hidden = false;
+    start.textContent = "Start";
+  }
+
+  form.addEventListener("input", update);
+  form.addEventListener("change", update);
+  form.addEventListener("focusout", (event) => {
+    if (event.target.matches(".fl-other input")) {
+      event.target.dataset.touched = "yes";
+      update();
+    }
+  });
+  form.addEventListener("invalid", (event) => {
+    if (event.target.matches(".fl-other input")) {
+      event.target.dataset.touched = "yes";
+      update();
+    }
+  }, true);
+  form.addEventListener("submit", () => {
+    start.disabled = true;
+    start.textContent = "Starting …";
+    start.setAttribute("aria-busy", "true");
+  });
+  // A page that comes back from the browser's history keeps its button as it was left.
+  window.addEventListener("pageshow", () => {
+    start.disabled = !chosenSite();
+    start.textContent = "Start";
+    start.removeAttribute("aria-busy");
+    update();
+  });
+  update();
+})();
