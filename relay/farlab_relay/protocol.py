@@ -16,7 +16,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 INSTANCE_HEADER = "X-Farlab-Agent"
 # Marks an answer as the relay's or the gateway's own: a proxy in between has other reasons.
@@ -26,6 +25,8 @@ FINAL_STATUSES = (401, 403, 409)
 
 HEARTBEAT = 15.0
 """Seconds between signs of life; a peer that is silent for three of them is gone."""
+CLOSE_PATIENCE = 3.0
+"""Seconds for the other side to agree that a connection is closed."""
 CLIENT_PATIENCE = 30.0
 """Seconds that a client waits for an agent which has not connected yet."""
 OPEN_TIMEOUT = 15.0
@@ -57,7 +58,7 @@ class AgentPath:
     @classmethod
     def parse(cls, target: str) -> AgentPath | None:
         """Read a request target; any prefix before `/agent/` is accepted. None: no such path."""
-        path = urlsplit(target).path
+        path = target.partition("?")[0]
         match = _PATH.fullmatch(path, max(path.rfind("/agent/"), 0))
         return cls(**match.groupdict()) if match else None
 

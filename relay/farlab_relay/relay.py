@@ -67,6 +67,7 @@ class Relay:
             max_size=protocol.MAX_MESSAGE,
             ping_interval=self._heartbeat,
             ping_timeout=2 * self._heartbeat,
+            close_timeout=protocol.CLOSE_PATIENCE,
             logger=_quiet_logger(),
             backlog=1024,
         )

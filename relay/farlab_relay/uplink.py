@@ -102,6 +102,7 @@ class Uplink:
             open_timeout=protocol.OPEN_TIMEOUT,
             ping_interval=self._heartbeat,
             ping_timeout=2 * self._heartbeat,
+            close_timeout=protocol.CLOSE_PATIENCE,
             max_size=protocol.MAX_MESSAGE,
             proxy=proxy_for(self._url),
         ) as control:

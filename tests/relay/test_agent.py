@@ -14,6 +14,7 @@ from farlab_real.relay_parts import (
     agent,
     echo,
     eventually,
+    exchange,
     python,
     tcp_server,
 )
@@ -239,3 +240,21 @@ async def test_ready_means_that_the_port_is_open(tmp_path: Path):
         assert "ready" not in hub.kinds()
         start.touch()
         await hub.wait_for("ready")
+
+
+async def test_the_last_bytes_of_a_payload_arrive():
+    code = (
+        "import socket, sys\n"
+        "with socket.create_server(('127.0.0.1', int(sys.argv[1]))) as server:\n"
+        "    while True:\n"
+        "        connection, _ = server.accept()\n"
+        "        if connection.recv(1):\n"  # the agent only looks whether the port is open
+        "            break\n"
+        "connection.sendall(bytes(range(250)) * 100_000)\n"
+    )
+    hub = Hub()
+    async with hub.relay() as relay, agent(hub.url, *python(code, "{port:8888}")) as running:
+        await hub.wait_for("ready")
+        answer = await exchange(await relay.open_port("w1", 8888), b"?")
+        assert answer == bytes(range(250)) * 100_000
+        assert (await running.wait())[0] == 0

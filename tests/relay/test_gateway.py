@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from farlab_real.relay_parts import PATIENCE, Hub, agent, digest, echo, exchange, tcp_server
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from farlab_real.relay_parts import (
+    PATIENCE,
+    FakeNetwork,
+    Hub,
+    agent,
+    digest,
+    echo,
+    exchange,
+    tcp_server,
+)
 from farlab_relay.gateway import Gateway
 
 
@@ -113,3 +130,53 @@ async def test_only_agents_paths_pass():
         assert request.startswith(b"GET /base/agent/w1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port)
         assert b"Cookie" not in request
         assert b"authorization: Bearer s" in request
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A certificate for localhost that this process and its children trust."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    pem = serialization.Encoding.PEM
+    files = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    files[0].write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, plain)
+    )
+    files[1].write_bytes(signed.public_bytes(pem))
+    monkeypatch.setenv("SSL_CERT_FILE", str(files[1]))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files[1], files[0])
+    return context
+
+
+@pytest.mark.parametrize("way", ["direct", "gateway"])
+async def test_a_relay_behind_a_tls_proxy(certificate: ssl.SSLContext, way: str):
+    hub = Hub()
+    async with hub.relay() as relay:
+        proxy = FakeNetwork(hub.port)
+        async with proxy.url(certificate) as address:
+            url = f"wss://localhost:{address.rpartition(':')[2]}/services/farlab"
+            async with AsyncExitStack() as stack:
+                if way == "gateway":
+                    url = await stack.enter_async_context(gateway(url, "w1"))
+                await stack.enter_async_context(agent(url, *echo()))
+                port = await relay.open_port("w1", 8888)
+                await hub.wait_for("ready")
+                data = random.Random(5).randbytes(4 << 20)
+                answers = await asyncio.gather(*(exchange(port, data) for _ in range(5)))
+                assert {digest(answer) for answer in answers} == {digest(data)}
+
+
+def test_addresses_that_are_none():
+    for url in ("http://hub", "hub:80", "ws://", "wss:///x"):
+        with pytest.raises(ValueError, match="the relay.s address must be"):
+            Gateway(url, allowed=bool)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -54,7 +55,7 @@ class Hub:
     def make_relay(self, **options: Any) -> Relay:
         return Relay(
             verify=self.verify,
-            on_event=lambda workload, event: self.events.append((workload, event)),
+            on_event=self.record,
             upstreams=self.upstreams,
             **options,
         )
@@ -63,6 +64,9 @@ class Hub:
         if self.secrets.get(workload) != secret:
             return False
         return self.instances.setdefault(workload, instance) == instance
+
+    def record(self, workload: str, event: AgentEvent) -> None:
+        self.events.append((workload, event))
 
     @asynccontextmanager
     async def relay(self, **options: Any) -> AsyncIterator[Relay]:
@@ -172,9 +176,9 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def tcp_server(serve: Serve) -> AsyncIterator[int]:
+async def tcp_server(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Serve TCP on loopback; gives the port."""
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -209,9 +213,9 @@ class FakeNetwork:
         self._passing.set()
 
     @asynccontextmanager
-    async def url(self) -> AsyncIterator[str]:
-        """Give the address of the network's near side."""
-        async with tcp_server(self._connect) as port:
+    async def url(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+        """Give the address of the network's near side, which may speak TLS."""
+        async with tcp_server(self._connect, tls) as port:
             yield f"ws://127.0.0.1:{port}"
         for task in self._tasks:
             task.cancel()
