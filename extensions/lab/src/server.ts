@@ -65,7 +65,10 @@ function activate(
 
   const notify = notifier(app, trans);
   model.warned.connect((_, warning) => notify(warning));
-  void watchSettings(model, settings).then(() => model.refresh());
+  // A warning before the layout is restored would lead to a panel that is closed again.
+  void Promise.all([watchSettings(model, settings), app.restored]).then(() =>
+    model.refresh()
+  );
   window.setInterval(() => model.tick(), 1000);
   document.addEventListener('visibilitychange', () => model.tick());
 }
