@@ -23,6 +23,7 @@ from .links import Links, SiteLink
 from .models import Workload
 from .store import Store, sqlite_url
 from .submitting import Submitter
+from .vault import Vault
 from .watching import TICK, Watcher
 from .workloads import Workloads
 
@@ -46,7 +47,7 @@ class HubService:
         self._links = Links(catalogue, carrier_for)
         self._accounts = Accounts()
         self._facts = SiteFacts(self._links)
-        self._store = Store(sqlite_url(state_dir))
+        self._store = Store(sqlite_url(state_dir), Vault(state_dir / "submissions"))
         self.journal = Journal(self._store, self._ended)
         self._agents = Agents(self.journal, self._exited)
         self.relay = Relay(

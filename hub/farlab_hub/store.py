@@ -7,20 +7,20 @@ must not wait for a disk. One thread also means that changes happen one after th
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, create_engine, delete, event, select
+from sqlalchemy import create_engine, delete, event, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from .models import Change, Event, Workload, now
 from .states import ENDED, LIVE, State, may_step
 from .tables import Base, EventRow, WorkloadRow
+from .vault import Vault
 
 T = TypeVar("T")
 
@@ -37,46 +37,56 @@ def sqlite_url(folder: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def _tune_sqlite(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA busy_timeout=10000")
-    # A submission holds tokens: once erased, no byte of it may stay in the file.
-    cursor.execute("PRAGMA secure_delete=ON")
-    cursor.close()
+def _engine(url: str, *, synced: bool) -> Engine:
+    engine = create_engine(url)
+
+    def tune(connection: Any, _record: object) -> None:
+        for pragma in ("journal_mode=WAL", f"synchronous={'FULL' if synced else 'NORMAL'}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", tune)
+    return engine
 
 
 class Store:
-    """Workloads and their events."""
+    """Workloads and their events.
 
-    def __init__(self, url: str) -> None:
+    Every write outlives this process. What no site and no agent would tell again (a new workload,
+    its first agent, a cancel) is also synced to the disk at once; the rest follows with it.
+    """
+
+    def __init__(self, url: str, vault: Vault) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="farlab-store")
-        self._engine: Engine = create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _tune_sqlite)
-        self._session = sessionmaker(self._engine, expire_on_commit=False)
+        self._vault = vault
+        self._engines = [_engine(url, synced=synced) for synced in (False, True)]
+        self._sessions = [sessionmaker(engine) for engine in self._engines]
 
     async def open(self) -> None:
-        """Create the tables that are missing."""
+        """Create the tables that are missing, and drop submissions that are not needed."""
 
         def create() -> None:
-            with self._engine.begin() as connection:
-                _create_all(connection)
+            Base.metadata.create_all(self._engines[0])
 
-        await asyncio.get_running_loop().run_in_executor(self._thread, create)
+        await self._run(create)
+        waiting = {workload.uid for workload in await self.find(submitted=False)}
+        await self._run(lambda: self._vault.keep(waiting))
 
     async def close(self) -> None:
         """Finish what is being written and close the database."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+        for engine in self._engines:
+            await self._run(engine.dispose)
         self._thread.shutdown(wait=True)
 
-    async def _do(self, work: Callable[[Session], T]) -> T:
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _do(self, work: Callable[[Session], T], *, synced: bool = False) -> T:
         def transaction() -> T:
-            with self._session.begin() as session:
+            with self._sessions[synced].begin() as session:
                 return work(session)
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+        return await self._run(transaction)
 
     async def add(self, workload: Workload, submission: Mapping[str, Any]) -> Workload:
         """Write a new workload, or return the one that has its uid already."""
@@ -84,13 +94,14 @@ class Store:
         def work(session: Session) -> Workload:
             row = session.get(WorkloadRow, workload.uid)
             if row is None:
-                row = _row(workload, json.dumps(submission))
+                self._vault.put(workload.uid, submission)
+                row = _row(workload)
                 session.add(row)
                 session.flush()
                 _note(session, row)
             return row.view(_events(session, row.uid))
 
-        return await self._do(work)
+        return await self._do(work, synced=True)
 
     async def get(self, uid: str, after: int = 0) -> Workload | None:
         """Return a workload with its events after number `after`."""
@@ -133,18 +144,24 @@ class Store:
             _apply(session, row, change)
             return row.view()
 
-        return await self._do(work)
+        ends = change.state in ENDED
+        changed = await self._do(work, synced=ends)
+        if ends and changed is not None:
+            await self._run(lambda: self._vault.drop(uid))
+        return changed
 
     async def try_to_submit(self, uid: str) -> dict[str, Any] | None:
-        """Count one more try and return what to send; None when nothing is to be sent."""
+        """Count one more try and return what to send; None when nothing is to be sent.
+
+        Empty when it should be sent but is not there: the disk lost it.
+        """
 
         def work(session: Session) -> dict[str, Any] | None:
             row = session.get(WorkloadRow, uid)
-            if row is None or row.submission is None or State(row.state) in ENDED:
+            if row is None or row.submitted or State(row.state) in ENDED:
                 return None
             row.tries += 1
-            submission: dict[str, Any] = json.loads(row.submission)
-            return submission
+            return self._vault.get(uid) or {}
 
         return await self._do(work)
 
@@ -155,7 +172,7 @@ class Store:
             row = session.get(WorkloadRow, uid)
             if row is None:
                 return None
-            row.submission, row.submitted, row.job_id = None, True, job_id
+            row.submitted, row.job_id = True, job_id
             if State(row.state) in ENDED:
                 return None
             change = Change(message=message)
@@ -164,7 +181,9 @@ class Store:
             _apply(session, row, change)
             return row.view()
 
-        return await self._do(work)
+        found = await self._do(work)
+        await self._run(lambda: self._vault.drop(uid))
+        return found
 
     async def bind_agent(self, uid: str, instance: str) -> str:
         """Remember the first agent of a workload; return the one that is remembered."""
@@ -176,7 +195,7 @@ class Store:
             row.agent = row.agent or instance
             return row.agent
 
-        return await self._do(work)
+        return await self._do(work, synced=True)
 
     async def move(self, uid: str, listeners: Mapping[int, int], address: str) -> None:
         """Write the ports of this host that lead to a workload."""
@@ -200,15 +219,11 @@ class Store:
         await self._do(work)
 
 
-def _create_all(connection: Connection) -> None:
-    Base.metadata.create_all(connection)
-
-
-def _row(workload: Workload, submission: str) -> WorkloadRow:
+def _row(workload: Workload) -> WorkloadRow:
     columns = WorkloadRow.__table__.columns
     values = {name: value for name, value in vars(workload).items() if name in columns}
     values["listeners"] = {str(port): listen for port, listen in workload.listeners.items()}
-    return WorkloadRow(**values, submission=submission)
+    return WorkloadRow(**values)
 
 
 def _apply(session: Session, row: WorkloadRow, change: Change) -> None:
@@ -217,8 +232,6 @@ def _apply(session: Session, row: WorkloadRow, change: Change) -> None:
         if value is not None:
             setattr(row, name, value)
     row.updated = now()
-    if State(row.state) in ENDED:
-        row.submission = None
     if said != (row.state, row.reason, row.message):
         _note(session, row)
 

@@ -61,8 +61,7 @@ class Submitter:
         link = self._links.by_name.get(workload.site)
         if link is None:
             message = f"The catalogue has no site {workload.site} any more."
-            failed = Change(state=State.FAILED, reason="Rejected", message=message)
-            await self._journal.change(workload.uid, failed)
+            await self._fail(workload.uid, "Rejected", message)
             return
         tries = 0
         while await self._try(workload, link):
@@ -77,10 +76,14 @@ class Submitter:
             submission = await self._journal.store.try_to_submit(uid)
             if submission is None:
                 return False
+            if not submission:
+                await self._fail(uid, "Rejected", "Its description is lost in the hub's folder.")
+                return False
             try:
                 job_id = await _create(link, submission)
             except CarrierRejected as error:
-                await self._refused(workload, link, error)
+                link.answered()
+                await self._fail(uid, "Rejected", str(error))
                 return False
             except CarrierError as error:
                 self.doubt(uid)
@@ -91,11 +94,9 @@ class Submitter:
         await self._journal.submitted(uid, job_id, f"{link.site.title} has it as job {job_id}")
         return False
 
-    async def _refused(self, workload: Workload, link: SiteLink, error: CarrierRejected) -> None:
-        link.answered()
-        log.warning("workload %s: %s refused it: %s", workload.uid, link.site.name, error)
-        failed = Change(state=State.FAILED, reason="Rejected", message=str(error))
-        await self._journal.change(workload.uid, failed)
+    async def _fail(self, uid: str, reason: str, message: str) -> None:
+        log.warning("workload %s: %s: %s", uid, reason, message)
+        await self._journal.change(uid, Change(State.FAILED, reason, message))
 
     async def _unreachable(self, uid: str, link: SiteLink) -> bool:
         found = await self._journal.store.get(uid)
@@ -104,9 +105,7 @@ class Submitter:
         if found.state != State.REQUESTED:  # its agent is here: the site has it after all
             return True
         if now() - found.created > PATIENCE:
-            message = f"{link.explanation}."
-            failed = Change(state=State.FAILED, reason="Unreachable", message=message)
-            await self._journal.change(uid, failed)
+            await self._fail(uid, "Unreachable", f"{link.explanation}.")
             return False
         reason = f"{link.explanation}; trying again"
         waiting = Change(state=State.REQUESTED, reason=reason, message="")

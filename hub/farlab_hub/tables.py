@@ -50,8 +50,6 @@ class WorkloadRow(Base):
     submitted: Mapped[bool] = mapped_column(default=False)
     cleaned: Mapped[bool] = mapped_column(default=False)
     seq: Mapped[int] = mapped_column(default=0)
-    # The whole pod with its secrets, kept only until the plugin has it.
-    submission: Mapped[str | None] = mapped_column(Text, default=None)
 
     def view(self, events: tuple[Event, ...] = ()) -> Workload:
         """Return the row as a plain value."""

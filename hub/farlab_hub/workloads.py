@@ -134,6 +134,8 @@ class Workloads:
         workload = _found(uid, await self._journal.store.get(uid))
         if not workload.ended:
             message = "Its job is being taken away"
+            if workload.site not in self._links.by_name:
+                message = f"{workload.site} is not in the catalogue any more: end its job there"
             cancelled = Change(state=State.CANCELLED, reason="Cancelled", message=message)
             await self._journal.change(uid, cancelled)
         elif not workload.cleaned:

@@ -208,7 +208,7 @@ class Workplace:
         self.catalogue.write_text(SITES.format(folder=folder))
         (folder / "accounts.csv").write_text("user,account\nalice,itw042\nAlîce Ümlaut,itw043\n")
 
-    async def start(self) -> Running:
+    async def start(self, relay_port: int = 0) -> Running:
         """Start a service, as after a kill when there was one before."""
         auth = HubAuth(api_url=self.hub_api, api_token="service", cache_max_age=60)
         service = HubService(
@@ -219,7 +219,7 @@ class Workplace:
             upstreams={"hub": ("127.0.0.1", int(self.hub_api.split(":")[2].split("/")[0]))},
             tick=0.05,
         )
-        port = await service.start("127.0.0.1", 0)
+        port = await service.start("127.0.0.1", relay_port)
         socket, api_port = bind_unused_port()
         server = HTTPServer(Application(routes(service, PREFIX)), max_body_size=2 * MOST_BYTES)
         server.add_socket(socket)
@@ -277,7 +277,8 @@ class Workplace:
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Workplace]:
+async def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workplace]:
+    monkeypatch.setattr("farlab_hub.facts.PATIENCE", PATIENCE)
     hub = FakeHub()
     app = web.Application()
     app.router.add_get("/hub/api/user", hub.user)
