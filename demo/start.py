@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import string
 import subprocess
 import sys
@@ -131,8 +132,22 @@ def start_hub(stack: ExitStack, folder: Path, port: int) -> subprocess.Popen[byt
     return hub
 
 
+def check_port(port: int) -> None:
+    """Raise DemoError when something else has the hub's port: most often another demo."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            raise DemoError(
+                f"Port {port} is in use, perhaps by another demo. Stop that, or take another port:"
+                f" .venv/bin/python demo/start.py --port {port + 1} --folder .demo-{port + 1}"
+            ) from None
+
+
 def run(folder: Path, port: int) -> None:
     """Start everything, say where it is, and wait for Ctrl-C."""
+    check_port(port)
     shutil.rmtree(folder / "sockets", ignore_errors=True)
     (folder / "sockets").mkdir(parents=True, mode=0o700)
     with ExitStack() as stack:
@@ -161,7 +176,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--folder", type=Path, default=REPOSITORY / ".demo")
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Also where a shell started the demo in the background, with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         run(args.folder.resolve(), args.port)
     except DemoError as error:
