@@ -205,7 +205,14 @@ class DirectServer:
         self._raise_ending()
 
     def _refuse(self, error: ServiceError) -> NoReturn:
-        self.ending = Ending(error.code, str(error), self.site, time.time(), started=False)
+        self.ending = Ending(
+            error.code,
+            error.message,
+            self.site,
+            time.time(),
+            started=False,
+            advice=error.fix,
+        )
         self._raise_ending(error.status)
 
     def _raise_ending(self, status: int = 500) -> NoReturn:

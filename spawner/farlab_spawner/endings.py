@@ -13,23 +13,24 @@ from .service import Workload
 ENDED = frozenset({"finished", "failed", "cancelled"})
 
 # Reasons of a workload's end in the words of a person, and what to do; the keys are the plugin's.
+AGAIN = "Start it again, or choose another site."
 WORDS: Mapping[str, tuple[str, str]] = {
+    "Completed": ("It ended by itself.", "Start it again when you need it."),
     "OOMKilled": ("It ran out of memory.", "Choose a size with more memory."),
     "DeadlineExceeded": (
         "Its walltime was over.",
         "Start it again; choose a partition with a longer walltime if there is one.",
     ),
-    "NodeFailure": ("The node it ran on failed.", "Start it again."),
-    "Cancelled": (
-        "The batch system, or someone at the site, cancelled the job.",
-        "Start it again.",
-    ),
-    "Rejected": ("The site refused the job.", "Change the choice below and start again."),
+    "NodeFailure": ("The node it ran on failed.", AGAIN),
+    "Preempted": ("A more urgent job took its place.", AGAIN),
+    "Cancelled": ("The job was cancelled at the site.", AGAIN),
+    "Rejected": ("The site refused the job.", "Change the choice and start again."),
+    "Unreachable": ("The site could not be reached.", "Try again later, or choose another site."),
     "timeout": (
-        "It did not start in time.",
-        "The job was cancelled. Try a smaller choice or another site.",
+        "It did not start in time, and the job was cancelled.",
+        "Try a smaller choice or another site.",
     ),
-    "lost": ("The hub's Farlab service does not know this server any more.", "Start it again."),
+    "lost": ("The hub's Farlab service does not know this server any more.", AGAIN),
 }
 
 
@@ -45,6 +46,7 @@ class Ending:
     job_id: str = ""
     exit_code: int | None = None
     started: bool = True  # False: JupyterLab never answered
+    advice: str = ""  # what to do, where whoever refused has said it
 
     @property
     def headline(self) -> str:
@@ -72,7 +74,7 @@ class Ending:
     @property
     def fix(self) -> str:
         """Return what to do."""
-        return WORDS.get(self.reason, ("", "Start it again, or choose another site."))[1]
+        return self.advice or WORDS.get(self.reason, ("", AGAIN))[1]
 
     @property
     def sentence(self) -> str:

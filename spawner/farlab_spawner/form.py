@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from farlab_sites.catalogue import Partition, Profile, Site
@@ -22,6 +23,18 @@ FRESH_S = 120.0
 
 
 @dataclass(frozen=True)
+class Moment:
+    """A time to show: seconds since the epoch, which the browser turns into the reader's time."""
+
+    epoch: float
+
+    @property
+    def text(self) -> str:
+        """The same in UTC."""
+        return time.strftime("%H:%M UTC", time.gmtime(self.epoch))
+
+
+@dataclass(frozen=True)
 class Item:
     """One entry of a select."""
 
@@ -29,7 +42,14 @@ class Item:
     title: str
     selected: bool = False
     hint: str = ""  # live facts about it
+    start: Moment | None = None  # when the batch system expects to start a job with it
     limit: str = ""  # how long a server may run with it
+
+    @property
+    def about(self) -> str:
+        """Everything known about it in one line."""
+        start = f"start expected about {self.start.text}" if self.start else ""
+        return ", ".join(part for part in (self.hint, start, self.limit) if part)
 
 
 @dataclass(frozen=True)
@@ -99,8 +119,7 @@ class Card:
     reason: str  # why it can't be chosen
     account: str
     facts: tuple[str, ...]
-    start: float | None  # when the batch system expects to start a job; seconds since the epoch
-    start_text: str
+    start: Moment | None  # when the batch system expects to start a job, if none can start now
     profile_field: str
     profiles: tuple[ProfileView, ...]
 
@@ -171,8 +190,9 @@ def _card(site: Site, entry: Mapping[str, Any] | None, options: Options) -> Card
     """Return one site's card; `entry` is the hub service's knowledge of it."""
     usable = entry is None or bool(entry.get("open"))
     facts = _facts(entry)
-    partitions = {str(p.get("name")): p for p in _partitions(entry)}
-    badge, tone = _badge(entry, partitions.values())
+    partitions = _partitions(entry)
+    full = _is_full(partitions)
+    badge, tone = _badge(site, entry, full)
     return Card(
         name=site.name,
         title=site.title,
@@ -186,26 +206,27 @@ def _card(site: Site, entry: Mapping[str, Any] | None, options: Options) -> Card
         reason="" if usable or entry is None else str(entry.get("reason") or "It is closed now."),
         account=_account(site, entry),
         facts=facts,
-        start=(start := _soonest(partitions.values())),
-        start_text=time.strftime("%H:%M UTC", time.gmtime(start)) if start else "",
+        start=_soonest(partitions) if full else None,
         profile_field=f"{PROFILE_FIELD}{site.name}",
         profiles=_profiles(site, options, partitions),
     )
 
 
-def _badge(
-    entry: Mapping[str, Any] | None, partitions: Sequence[Mapping[str, Any]] | Any
-) -> tuple[str, str]:
+def _badge(site: Site, entry: Mapping[str, Any] | None, full: bool) -> tuple[str, str]:
     """Return the state of a site in one or two words, and its tone."""
     if entry is None:
         return "State unknown", "unknown"
-    if not entry.get("open"):
-        unlinked = "link" in str(entry.get("code") or entry.get("reason") or "").lower()
-        return ("Not linked", "warn") if unlinked else ("Unavailable", "off")
-    known = [p for p in partitions if isinstance(p.get("nodes_free"), int)]
-    if known and not any(p["nodes_free"] for p in known):
-        return "Busy", "warn"
-    return "Available", "ok"
+    if entry.get("open"):
+        return ("Busy", "warn") if full else ("Available", "ok")
+    # A site that can be reached and may not be used lacks this user's account.
+    linked = site.accounts is None or entry.get("account") or not entry.get("facts")
+    return ("Unavailable", "off") if linked else ("Not linked", "warn")
+
+
+def _is_full(partitions: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether no partition has anything free."""
+    known = [p["nodes_free"] for p in partitions if isinstance(p.get("nodes_free"), int)]
+    return bool(known) and not any(known)
 
 
 def _partitions(entry: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
@@ -218,20 +239,23 @@ def _partitions(entry: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
 def _facts(entry: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Return the live facts of a site, each as a few words."""
     partitions = _partitions(entry)
-    nodes, free = _sum(partitions, "nodes"), _sum(partitions, "nodes_free")
-    gpus, gpus_free = _sum(partitions, "gpus"), _sum(partitions, "gpus_free")
+    lines = [_free(partitions, "nodes", "node"), _free(partitions, "gpus", "GPU")]
+    if _sum(partitions, "nodes") == 1:  # then its cores say more
+        cpus = _sum(partitions, "cpus_free")
+        lines[0] = "" if cpus is None else f"{count(cpus, 'CPU core')} free"
     waiting = _sum(partitions, "waiting")
-    lines = []
-    if nodes and free is not None:
-        lines.append(f"{free:,} of {count(nodes, 'node')} free")
-    if gpus and gpus_free is not None:
-        lines.append(f"{gpus_free:,} of {count(gpus, 'GPU')} free")
     if waiting is not None:
         lines.append(f"{count(waiting, 'job')} waiting" if waiting else "no jobs waiting")
     age = (entry or {}).get("age_s")
-    if lines and isinstance(age, int | float) and age > FRESH_S:
+    if any(lines) and isinstance(age, int | float) and age > FRESH_S:
         lines.append(f"as of {duration(age)} ago")
-    return tuple(lines)
+    return tuple(line for line in lines if line)
+
+
+def _free(partitions: Sequence[Mapping[str, Any]], key: str, thing: str) -> str:
+    """Return how many of a thing are free, of how many; empty where it is not known."""
+    total, free = _sum(partitions, key), _sum(partitions, f"{key}_free")
+    return f"{free:,} of {count(total, thing)} free" if total and free is not None else ""
 
 
 def _sum(partitions: Sequence[Mapping[str, Any]], key: str) -> int | None:
@@ -240,11 +264,22 @@ def _sum(partitions: Sequence[Mapping[str, Any]], key: str) -> int | None:
     return sum(values) if values else None
 
 
-def _soonest(partitions: Any) -> float | None:
+def _soonest(partitions: Sequence[Mapping[str, Any]]) -> Moment | None:
     """Return the earliest start that the batch system expects; None where it does not say."""
-    starts = [p.get("start_estimate") for p in partitions]
-    future = [float(s) for s in starts if isinstance(s, int | float) and s > time.time()]
-    return min(future, default=None)
+    starts = [moment for p in partitions if (moment := _moment(p.get("start_estimate")))]
+    return min(starts, key=lambda moment: moment.epoch, default=None)
+
+
+def _moment(value: object) -> Moment | None:
+    """Read a time to come: seconds since the epoch, or ISO 8601 (UTC where it does not say)."""
+    try:
+        if isinstance(value, str):
+            read = datetime.fromisoformat(value)
+            value = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+    except ValueError:
+        return None
+    in_future = isinstance(value, int | float) and value > time.time()
+    return Moment(float(value)) if in_future else None  # type: ignore[arg-type]
 
 
 def _account(site: Site, entry: Mapping[str, Any] | None) -> str:
@@ -256,7 +291,7 @@ def _account(site: Site, entry: Mapping[str, Any] | None) -> str:
 
 
 def _profiles(
-    site: Site, options: Options, facts: Mapping[str, Mapping[str, Any]]
+    site: Site, options: Options, facts: Sequence[Mapping[str, Any]]
 ) -> tuple[ProfileView, ...]:
     wanted = options.get("profile")
     slugs = [profile_slug(site, profile) for profile in site.profiles]
@@ -272,7 +307,7 @@ def _profile(
     profile: Profile,
     selected: bool,
     options: Options,
-    facts: Mapping[str, Mapping[str, Any]],
+    facts: Sequence[Mapping[str, Any]],
 ) -> ProfileView:
     """Return one profile with its selects, the last choice selected."""
     name = profile_slug(site, profile)
@@ -314,23 +349,31 @@ def _options(profile: str, option: str, label: str, items: list[Item], wanted: s
 
 
 def _partition(
-    site: Site, profile: Profile, partition: Partition, facts: Mapping[str, Mapping[str, Any]]
+    site: Site, profile: Profile, partition: Partition, facts: Sequence[Mapping[str, Any]]
 ) -> Item:
     """Return a partition's entry with what is known about it now."""
-    known = facts.get(partition.partition or "", {})
+    known = _known(partition, facts)
     parts = []
     if partition.gpus and isinstance(known.get("gpus_free"), int):
         parts.append(f"{count(known['gpus_free'], 'GPU')} free")
-    elif isinstance(known.get("nodes_free"), int):
+    elif partition.partition and isinstance(known.get("nodes_free"), int):
         parts.append(f"{count(known['nodes_free'], 'node')} free")
-    if isinstance(known.get("waiting"), int):
+    if isinstance(known.get("waiting"), int) and known["waiting"]:
         parts.append(f"{count(known['waiting'], 'job')} waiting")
     return Item(
         slug(partition.title),
         partition.title,
         hint=", ".join(parts),
+        start=_moment(known.get("start_estimate")),
         limit=limit_of(walltime(site, profile, partition)),
     )
+
+
+def _known(partition: Partition, facts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the facts of a partition; a site without partitions has one entry for all."""
+    if partition.partition is None:
+        return facts[0] if len(facts) == 1 else {}
+    return next((known for known in facts if known.get("name") == partition.partition), {})
 
 
 def _other(site: Site, profile: Profile, name: str, text: str) -> OtherImage:

@@ -58,7 +58,7 @@ def steps(workload: Workload, after: int, site_title: str) -> list[Step]:
         Step(
             stage=str(event.get("state", "")),
             text=TITLES.get(str(event.get("state")), "{site}").format(site=site_title),
-            detail=str(event.get("message") or event.get("reason") or ""),
+            detail=_detail(event, str(workload.get("job_id") or "")),
             job_id=str(workload.get("job_id") or ""),
             node=str(workload.get("node") or ""),
             log_tail=tail(str(workload.get("log_tail") or "")),
@@ -67,6 +67,16 @@ def steps(workload: Workload, after: int, site_title: str) -> list[Step]:
         for event in events
         if event.get("state") in STAGES
     ]
+
+
+def _detail(event: dict[str, Any], job_id: str) -> str:
+    """Return what to say about an event: the site's own words where they say more."""
+    reason, message = str(event.get("reason") or ""), str(event.get("message") or "")
+    if event.get("state") == "submitted" and job_id:
+        return f"job {job_id}"
+    if event.get("state") == "starting":
+        return reason  # the message is the log's last line, which the log shows
+    return message or reason
 
 
 def newest(workload: Workload) -> int:

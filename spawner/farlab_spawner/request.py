@@ -22,7 +22,7 @@ def workload_request(
     spawner: FarlabSpawner, chosen: Choice, uid: str, secret: str, pod: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the body of POST /api/workloads for a notebook server."""
-    pod["metadata"]["uid"] = uid
+    pod["metadata"] |= {"uid": uid, "namespace": spawner.namespace}
     container = pod["spec"]["containers"][0]
     container["args"] = AGENT + container.get("args", [])
     _set_env(

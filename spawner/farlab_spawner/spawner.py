@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 from farlab_sites.catalogue import Catalogue
 from farlab_sites.profiles import Choice, profile_list
 from kubespawner import KubeSpawner
+from sqlalchemy.orm import object_session
 from traitlets import Unicode, default
 
 from . import attempts
@@ -262,7 +263,7 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
             return
         if (self.server.ip, self.server.port) != (parts.hostname, parts.port):
             self.server.ip, self.server.port = parts.hostname, parts.port
-            self.db.commit()
+            self._commit()
 
     async def _resume(self) -> None:
         """Wait for a start that began before the hub's restart; give up soon if it fails."""
@@ -312,7 +313,12 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
     def _save(self) -> None:
         """Write the state now: JupyterHub does it only after the start."""
         self.orm_spawner.state = self.get_state()
-        self.db.commit()
+        self._commit()
+
+    def _commit(self) -> None:
+        """Commit what was set on JupyterHub's own rows (`Spawner.db` is deprecated)."""
+        if session := object_session(self.orm_spawner):
+            session.commit()
 
     def get_state(self) -> dict[str, Any]:
         """Return what the hub's database keeps."""

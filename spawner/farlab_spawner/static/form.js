@@ -7,6 +7,10 @@
   const summary = document.getElementById("fl-summary");
   const start = document.getElementById("fl-start");
 
+  function localTime(epoch) {
+    return new Date(Number(epoch) * 1000).toLocaleTimeString([], { timeStyle: "short" });
+  }
+
   function chosenSite() {
     const radio = form.querySelector('input[name="farlab-site"]:checked');
     return radio && radio.closest(".fl-site");
@@ -71,7 +75,8 @@
     const profile = chosenProfile(site);
     for (const select of profile.querySelectorAll("select[aria-describedby]")) {
       const data = select.selectedOptions[0].dataset;
-      document.getElementById(select.id + "-hint").textContent = [data.hint, data.limit].filter(Boolean).join(", ");
+      const start = data.start ? "start expected about " + localTime(data.start) : "";
+      document.getElementById(select.id + "-hint").textContent = [data.hint, start, data.limit].filter(Boolean).join(", ");
     }
     const parts = [...profile.querySelectorAll(".fl-field:not(.fl-other)")].map(textOf);
     const other = profile.querySelector(".fl-other input");

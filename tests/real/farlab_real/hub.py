@@ -51,6 +51,8 @@ c.Authenticator.allow_all = True
 c.Authenticator.admin_users = {{"admin"}}
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.load_groups = {groups!r}
+if {is_root}:
+    c.FarlabSpawner.args = ["--allow-root"]
 c.JupyterHub.services.append(
     {{"name": "test", "api_token": {admin_token!r}, "admin": True, "display": False}}
 )
@@ -115,6 +117,7 @@ class RunningHub:
             groups={name: {"users": list(users)} for name, users in groups.items()},
             admin_token=ADMIN_TOKEN,
             more=more,
+            is_root=os.geteuid() == 0,
         )
 
     # -- its life ---------------------------------------------------------------------------------

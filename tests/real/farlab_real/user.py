@@ -103,6 +103,8 @@ class HubUser:
             return bool(model.get("ready"))
 
         wait_until(ready, f"{self.name}'s server", deadline=deadline)
+        # The server's own cookie, which calls of its API need: they are not sent to log in.
+        self.get("lab", server).raise_for_status()
 
     def progress(self, server: str = "") -> Iterator[dict[str, Any]]:
         """Yield the events of the progress page until the start has ended."""
@@ -127,6 +129,10 @@ class HubUser:
 
         wait_until(stopped, f"{self.name}'s server to stop", deadline=deadline)
 
+    def url(self, path: str, server: str = "") -> str:
+        """Return the whole URL of a path on the user's own server."""
+        return f"{self.hub_url}{self._user_path(server)}{path}"
+
     def get(self, path: str, server: str = "", **kwargs: Any) -> httpx.Response:
         """GET from the user's own server, logging in there on the way."""
         return self.http.get(f"{self._user_path(server)}{path}", **kwargs)
@@ -141,7 +147,6 @@ class HubUser:
 
     def server_xsrf(self, server: str = "") -> str:
         """Return the token that the user's server wants with a POST."""
-        self.get("lab", server)
         path = self._user_path(server)
         cookies = [c for c in self.http.cookies.jar if c.name == "_xsrf"]
         mine = [c for c in cookies if c.path.rstrip("/").endswith("/" + path.rstrip("/"))]
