@@ -15,7 +15,7 @@ from .models import now
 log = logging.getLogger(__name__)
 
 FRESH = 10.0  # seconds that an answer is used without asking again
-PATIENCE = 2.5  # seconds that a reader waits for an answer; then the last one has to do
+PATIENCE = 1.5  # seconds that a reader waits for an answer, less than the form waits for us
 STALE = 120.0  # seconds after which an old answer says nothing any more
 
 
