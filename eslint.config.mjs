@@ -1,5 +1,6 @@
 import js from '@eslint/js';
 import reactHooks from 'eslint-plugin-react-hooks';
+import globals from 'globals';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
@@ -7,6 +8,11 @@ export default tseslint.config(
     ignores: ['**/lib/', '**/labextension/', '**/node_modules/', '.*/']
   },
   js.configs.recommended,
+  {
+    // The hub's pages load these as they are.
+    files: ['spawner/*/static/**/*.js'],
+    languageOptions: { globals: globals.browser }
+  },
   {
     files: ['extensions/*/src/**/*.{ts,tsx}'],
     extends: [...tseslint.configs.recommendedTypeChecked],
