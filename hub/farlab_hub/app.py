@@ -22,6 +22,8 @@ from .handlers import MOST_BYTES, routes
 from .process import Ending, StartError, alone_in, host_and_port, private_folder, service_address
 from .service import HubService
 
+log = logging.getLogger(__name__)
+
 
 class FarlabHub(Application):
     """The Farlab service beside JupyterHub: workloads, their streams, and the sites' state.
@@ -48,7 +50,6 @@ class FarlabHub(Application):
         "state-dir": "FarlabHub.state_dir",
         "relay-ip": "FarlabHub.relay_ip",
         "relay-port": "FarlabHub.relay_port",
-        "log-level": "FarlabHub.log_level",
     }
 
     def start(self) -> None:
@@ -80,8 +81,8 @@ class FarlabHub(Application):
             try:
                 await self._start_relay(service)
                 server = serve_api(service, host, port, prefix)
-                self.log.info("The API is at http://%s:%d%sapi/", host, port, prefix)
-                self.log.info("The service ends: %s", await ending.wait())
+                log.info("The API is at http://%s:%d%sapi/", host, port, prefix)
+                log.info("The service ends: %s", await ending.wait())
                 server.stop()
                 await server.close_all_connections()
             finally:
@@ -96,7 +97,7 @@ class FarlabHub(Application):
                 "end what has this port, or choose another with --relay-port"
             )
             raise StartError(msg) from error
-        self.log.info("The relay is at ws://%s:%d", self.relay_ip, port)
+        log.info("The relay is at ws://%s:%d", self.relay_ip, port)
 
 
 def serve_api(service: HubService, host: str, port: int, prefix: str) -> HTTPServer:

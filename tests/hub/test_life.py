@@ -76,10 +76,9 @@ def files_with(folder: Path, text: bytes) -> list[str]:
     """The files below a folder that hold these bytes; nobody else may read any."""
     found = []
     for file in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-            with file.open("rb") as opened:
-                assert os.fstat(opened.fileno()).st_mode & 0o077 == 0, file
-                found += [file.name] if text in opened.read() else []
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError), file.open("rb") as opened:
+            assert os.fstat(opened.fileno()).st_mode & 0o077 == 0, file
+            found += [file.name] if text in opened.read() else []
     return found
 
 
