@@ -103,6 +103,7 @@ async def run(options: Options) -> int:
     if not connection.done():
         await uplink.say_goodbye(code, message)
         connection.cancel()
+    await uplink.close()
     return code
 
 

@@ -13,6 +13,7 @@ from farlab_relay.frames import (
     CLOSE,
     PING,
     PONG,
+    ROOM,
     TEXT,
     Bytes,
     FrameDecoder,
@@ -62,7 +63,7 @@ class Link(TransportEnd):
         head = header(BINARY, stop - start)
         first = start - len(head)
         buffer[first:start] = head
-        self.transport.write(buffer[first:stop])
+        self._write(buffer[first:stop])
 
     def finish(self) -> None:
         """Half-close; close once the peer has done so too."""
@@ -85,9 +86,9 @@ class Link(TransportEnd):
             early, self._early = self._early, b""
             self._decode(memoryview(early))
 
-    def _received(self, size: int) -> None:
+    def _receive(self, buffer: memoryview, size: int) -> None:
         self._silent_beats = 0
-        self._decode(self._room[:size])
+        self._decode(buffer[ROOM : ROOM + size])
 
     def _decode(self, data: memoryview) -> None:
         try:

@@ -17,6 +17,7 @@ import contextlib
 import logging
 import socket
 import struct
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import cast
@@ -27,6 +28,7 @@ CHUNK = 256 * 1024
 """Bytes received at once."""
 WRITE_LIMIT = 256 * 1024
 """Unsent bytes above which an end makes the other stop reading."""
+_SMALL = 16 * 1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -86,19 +88,33 @@ def join(one: End, two: End) -> None:
             end.resume()
 
 
+class ReceiveBuffer(threading.local):
+    """Where all ends of a thread's event loop receive, one after the other.
+
+    asyncio asks for a buffer, fills it and hands on what came without letting anything else run,
+    so a thousand idle connections need no more memory for it than one.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Leave the buffer to a transport that keeps a view of it, and take another."""
+        self.whole = memoryview(bytearray(ROOM + CHUNK))
+        self.free = self.whole[ROOM:]
+
+
+_received = ReceiveBuffer()
+
+
 class TransportEnd(End, asyncio.BufferedProtocol):
-    """What Socket and Link share: an asyncio transport with a receive buffer of its own."""
+    """What Socket and Link share: an asyncio transport."""
 
     transport: asyncio.Transport
 
     def __init__(self) -> None:
         super().__init__()
         self._held = True
-        self._new_buffer()
-
-    def _new_buffer(self) -> None:
-        self._buffer = memoryview(bytearray(ROOM + CHUNK))
-        self._room = self._buffer[ROOM:]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hold until the other end is there."""
@@ -118,17 +134,21 @@ class TransportEnd(End, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Receive behind the room for a frame's header."""
-        return self._room
+        return _received.free
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand on what was received, and the buffer too if it could not all be sent."""
-        self._received(nbytes)
-        if self._other is not None and self._other.holds_buffer():
-            self._new_buffer()
+        self._receive(_received.whole, nbytes)
+        if nbytes > _SMALL and self._other is not None and self._other.holds_buffer():
+            _received.renew()
 
     @abstractmethod
-    def _received(self, size: int) -> None:
-        """Hand on the first `size` bytes of the receive buffer."""
+    def _receive(self, buffer: memoryview, size: int) -> None:
+        """Hand on `size` bytes that came behind the ROOM in a buffer."""
+
+    def _write(self, data: Bytes) -> None:
+        """Send; little is copied, so that no transport keeps a whole buffer for the sake of it."""
+        self.transport.write(bytes(data) if len(data) <= _SMALL else data)
 
     def holds_buffer(self) -> bool:
         """Tell whether not all could be sent: newer transports keep a view of the rest."""
@@ -171,8 +191,8 @@ class Socket(TransportEnd):
         self._read_all = False
         self._sent_all = False
 
-    def _received(self, size: int) -> None:
-        self.other.take_from(self._buffer, ROOM, ROOM + size)
+    def _receive(self, buffer: memoryview, size: int) -> None:
+        self.other.take_from(buffer, ROOM, ROOM + size)
 
     def eof_received(self) -> bool:
         """Half-close: bytes may still go the other way (TLS has no half-close)."""
@@ -185,7 +205,7 @@ class Socket(TransportEnd):
     def take(self, data: Bytes) -> None:
         """Send as it is."""
         if not self._sent_all and not self.transport.is_closing():
-            self.transport.write(data)
+            self._write(data)
 
     def finish(self) -> None:
         """Half-close, or close if that's all."""

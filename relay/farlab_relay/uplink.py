@@ -151,6 +151,9 @@ class Uplink:
             await asyncio.wait_for(self._exit_told.wait(), _GOODBYE_PATIENCE)
         if self._control is not None:
             await self._control.close()
+
+    async def close(self) -> None:
+        """Stop listening for calls."""
         for door in self._doors:
             await door.close()
 

@@ -195,6 +195,7 @@ async def uplink(url: str, ports: dict[int, int], **options: Any) -> AsyncIterat
     finally:
         running.cancel()
         await asyncio.wait([running])
+        await connection.close()
 
 
 class FakeNetwork:
