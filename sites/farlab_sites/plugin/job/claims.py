@@ -12,6 +12,7 @@ from typing import Any
 from farlab_sites.plugin.job.processes import (
     boot_id,
     end_all,
+    node_name,
     processes,
     run_quietly,
     signal_quietly,
@@ -29,7 +30,7 @@ def claim(folder: Path, pid: int) -> bool:
         "pid": pid,
         "start": start_time(pid) if pid else "",
         "boot": boot_id(),
-        "node": os.uname().nodename,
+        "node": node_name(),
         "job_id": os.environ.get("SLURM_JOB_ID") or os.environ.get("FARLAB_JOB_ID") or str(pid),
     }
     draft = folder / f"started.{os.getpid()}"

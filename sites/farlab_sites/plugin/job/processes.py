@@ -39,6 +39,11 @@ def start_time(pid: int) -> str:
     return fields[19] if fields and fields[0] not in "ZX" else ""
 
 
+def node_name() -> str:
+    """Return this machine's name: the batch system's for it, which users know, where it has one."""
+    return os.environ.get("SLURMD_NODENAME") or os.uname().nodename
+
+
 def boot_id() -> str:
     """Return the kernel's id of this boot: a process id means something only within one."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

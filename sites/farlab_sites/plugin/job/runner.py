@@ -18,6 +18,7 @@ from typing import Any
 from farlab_sites.plugin.job.processes import (
     descendants,
     end_all,
+    node_name,
     oom_kills,
     private_memory,
     run_quietly,
@@ -125,7 +126,7 @@ class Runner:
     def write(self, ended: bool = False) -> None:
         """Publish how the containers are."""
         status = {
-            "node": os.uname().nodename,
+            "node": node_name(),
             "deadline": self.deadline,
             "ended": ended,
             "containers": {c.name: c.report for c in (*self.init, *self.main)},
@@ -147,7 +148,7 @@ class Runner:
             env["PATH"] = spec["path"] + os.pathsep + env["PATH"]
         facts = {
             "FARLAB_POD_UID": self.pod["uid"],
-            "FARLAB_NODE": os.uname().nodename,
+            "FARLAB_NODE": node_name(),
             "FARLAB_JOB_ID": json.loads((self.folder / "started").read_text())["job_id"],
         }
         if self.deadline:
@@ -188,11 +189,11 @@ class Runner:
     def _why_not(spec: dict[str, Any], env: dict[str, str], error: Exception) -> str:
         cwd = spec["cwd"] or env["HOME"]
         if not Path(cwd).is_dir():
-            return f"cannot start in the folder {cwd}: it does not exist on {os.uname().nodename}"
+            return f"cannot start in the folder {cwd}: it does not exist on {node_name()}"
         program = (spec["launcher"] or spec["argv"])[0]
         why = getattr(error, "strerror", error)
         hint = f"; looked in {env['PATH']}" if "/" not in program else ""
-        return f"cannot start {program} on {os.uname().nodename}: {why}{hint}"
+        return f"cannot start {program} on {node_name()}: {why}{hint}"
 
     def wait(self) -> None:
         """Return when no container runs."""
@@ -305,11 +306,10 @@ def over_memory(used: int, limit: int) -> str:
 
 def limits(launcher: list[str]) -> list[str]:
     """Give a container the limits that this process has: engines ask for more and then fail."""
-    values = {
-        "nofile": resource.getrlimit(resource.RLIMIT_NOFILE),
-        "nproc": resource.getrlimit(resource.RLIMIT_NPROC),
-    }
-    text = {name: f"{name}={soft}:{hard}" for name, (soft, hard) in values.items()}
+    highest = int(Path("/proc/sys/kernel/pid_max").read_text())  # podman lowers nproc to it
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    pair = [min(n % (1 << 64), highest) for n in resource.getrlimit(resource.RLIMIT_NPROC)]
+    text = {"nofile": "nofile={}:{}".format(*files), "nproc": "nproc={}:{}".format(*pair)}
     return [text.get(word[1:-1], word) if word[:1] == "{" else word for word in launcher]
 
 

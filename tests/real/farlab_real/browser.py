@@ -1,0 +1,88 @@
+"""Debian's headless Chromium, and what a user does with it in the hub and in JupyterLab."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+
+# Without these Chromium looks for its maker's servers at every start.
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+PATIENCE_MS = 90_000
+
+
+@contextmanager
+def browser_page(width: int = 1280, height: int = 900, *, dark: bool = False) -> Iterator[Page]:
+    """Open a page in a new browser; every wait in it may take as long as a slow machine needs."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        page = browser.new_page(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
+        page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        try:
+            yield page
+        finally:
+            browser.close()
+
+
+class BrowserUser:
+    """A user who works in a browser page."""
+
+    def __init__(self, page: Page, hub_url: str) -> None:
+        self.page = page
+        self.hub_url = hub_url
+
+    def log_in(self, name: str) -> None:
+        """Log in on the hub's page; ends on the spawn form."""
+        self.page.goto(f"{self.hub_url}hub/login")
+        self.page.fill("#username_input", name)
+        self.page.click("#login_submit")
+        self.page.wait_for_url("**/hub/spawn**")
+
+    def choose(self, site: str, **options: str) -> None:
+        """Click a site's card by its title, and select options (`size`, `partition`, `image`)."""
+        self.page.get_by_role("radio", name=re.compile(f"^{re.escape(site)}")).check()
+        for option, label in options.items():
+            select = self.page.locator(f"select[name$='--{option}']:visible")
+            select.select_option(label=label)
+
+    def start(self) -> None:
+        """Press Start."""
+        self.page.get_by_role("button", name="Start", exact=True).click()
+
+    def wait_for_lab(self) -> None:
+        """Wait until JupyterLab stands, with its launcher."""
+        self.page.wait_for_url("**/lab**")
+        self.page.wait_for_selector(".jp-Launcher")
+
+    def new_notebook(self) -> None:
+        """Open a Python notebook from the launcher and wait for its kernel."""
+        self.page.locator(".jp-LauncherCard[data-category='Notebook']").first.click()
+        self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+        self.page.wait_for_selector(".jp-NotebookPanel [data-status='idle']", state="attached")
+
+    def run_cell(self, code: str) -> str:
+        """Type code into the selected cell, run it, and return its output."""
+        outputs = self.page.locator(".jp-NotebookPanel .jp-OutputArea-output")
+        before = outputs.count()
+        cell = self.page.locator(".jp-NotebookPanel .jp-Cell.jp-mod-selected .cm-content")
+        cell.click()
+        self.page.keyboard.insert_text(code)
+        self.page.keyboard.press("Shift+Enter")
+        expect(outputs).to_have_count(before + 1)
+        return outputs.nth(before).inner_text()
