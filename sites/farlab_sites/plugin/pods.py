@@ -92,6 +92,10 @@ class Pods:
         """Return a pod, None if it is not known."""
         return self._store.get(uid)
 
+    def all(self) -> list[Record]:
+        """Return every pod."""
+        return self._store.all()
+
     def record(self, uid: str) -> Record:
         """Return a known pod.
 
