@@ -68,6 +68,9 @@ class Cleaner:
             words = f"{link.explanation}; its job there is removed as soon as it answers"
             await self._say(workload, words)
             return False
+        except Exception:
+            log.exception("workload %s cannot be cleaned up yet", uid)
+            return False
         if gone and settled:
             await self._done(workload)
         return gone and settled

@@ -66,6 +66,20 @@ class Pod(BaseModel):
         return self
 
 
+class Named(BaseModel):
+    """A v1.Secret or v1.ConfigMap: its name is read, the rest passes as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    class Metadata(BaseModel):
+        """The part of v1.ObjectMeta that a pod refers to."""
+
+        model_config = ConfigDict(extra="allow")
+        name: str = Field(pattern=NAME)
+
+    metadata: Metadata
+
+
 class WorkloadRequest(BaseModel):
     """The body of POST /api/workloads."""
 
@@ -78,8 +92,8 @@ class WorkloadRequest(BaseModel):
     site: Word
     profile: Word
     pod: Pod
-    secrets: list[dict[str, Any]] = Field(default=[], max_length=16)
-    configmaps: list[dict[str, Any]] = Field(default=[], max_length=16)
+    secrets: list[Named] = Field(default=[], max_length=16)
+    configmaps: list[Named] = Field(default=[], max_length=16)
     ports: list[Port] = Field(default=[8888], min_length=1, max_length=8)
     secret_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 

@@ -64,10 +64,14 @@ class Submitter:
             await self._fail(workload.uid, "Rejected", message)
             return
         tries = 0
-        while await self._try(workload, link):
-            pause = PAUSES[min(tries, len(PAUSES) - 1)]
-            tries += 1
-            await self._errands.pause(workload.uid, pause)
+        try:
+            while await self._try(workload, link):
+                await self._errands.pause(workload.uid, PAUSES[min(tries, len(PAUSES) - 1)])
+                tries += 1
+        except Exception:
+            log.exception("workload %s cannot be submitted", workload.uid)
+            self.doubt(workload.uid)
+            await self._fail(workload.uid, "Rejected", "The hub service could not hand it over.")
 
     async def _try(self, workload: Workload, link: SiteLink) -> bool:
         """Send the workload once; True when it must be sent again."""

@@ -24,6 +24,7 @@ MISSES = 4  # answers without a job until it is given up
 # The plugin knows best why a job ended (walltime, memory); the agent's word counts after this.
 PLUGIN_FIRST = 10.0  # seconds
 LOG_TIME = 5.0  # seconds for the log of an ended workload
+LOGS = 8  # read at once
 PEEKS = 8  # starting servers whose log is looked at in one tick
 
 
@@ -43,6 +44,7 @@ class Watcher:
         self._agents = agents
         self._tick = tick
         self._kick = asyncio.Event()
+        self._reading = asyncio.Semaphore(LOGS)
         self._misses: Counter[str] = Counter()
         self._peeking: asyncio.Task[None] | None = None
 
@@ -80,8 +82,7 @@ class Watcher:
             await self._in_the_dark(live)
             return
         self._link.answered()
-        for workload in live:
-            await self._follow(workload, statuses.get(workload.uid))
+        await asyncio.gather(*(self._follow(one, statuses.get(one.uid)) for one in live))
         self._peek_at([one for one in live if one.state == State.STARTING])
 
     async def _in_the_dark(self, live: list[Workload]) -> None:
@@ -128,7 +129,7 @@ class Watcher:
     async def _tail(self, workload: Workload) -> str:
         """Return the end of a workload's log: the main container's, or what ran before it."""
         try:
-            async with asyncio.timeout(LOG_TIME):
+            async with self._reading, asyncio.timeout(LOG_TIME):
                 for container in workload.containers:
                     text = await self._link.carrier.logs(
                         dict(workload.pod), container=container, tail=100

@@ -203,4 +203,6 @@ def _submission(request: WorkloadRequest, account: str | None) -> dict[str, Any]
     if account is not None:
         annotations["farlab/account"] = account
     pod["metadata"]["annotations"] = annotations
-    return {"pod": pod, "secrets": request.secrets, "configmaps": request.configmaps}
+    secrets = [secret.model_dump(mode="json") for secret in request.secrets]
+    configmaps = [configmap.model_dump(mode="json") for configmap in request.configmaps]
+    return {"pod": pod, "secrets": secrets, "configmaps": configmaps}

@@ -163,6 +163,28 @@ async def test_a_broken_watcher_goes_on(place, running):
     assert broken >= 3
 
 
+async def test_a_fault_of_our_own_leaves_nothing_hanging(place, running, monkeypatch):
+    monkeypatch.setattr("farlab_hub.submitting.UNCERTAIN", 0.1)
+    site = place.sites["cloud"]
+    site.trouble["create"] = site.trouble["delete"] = RuntimeError("a bug")
+    uid = (await place.announce())["uid"]
+    failed = await running.api.state(uid, "failed")
+    assert failed["message"] == "The hub service could not hand it over."
+    site.trouble.clear()
+    await running.api.until(uid, lambda w: w["cleaned"])
+
+
+async def test_many_jobs_that_end_at_once(place, running):
+    site = place.sites["cloud"]
+    uids = [await place.submitted() for _ in range(20)]
+    site.gates["logs"] = asyncio.Event()
+    for uid in uids:
+        site.set(uid, phase="Failed", reason="DeadlineExceeded", exit_code=143)
+    site.gates["logs"].set()
+    for uid in uids:
+        await running.api.state(uid, "failed")
+
+
 @pytest.mark.parametrize("verb", ["create", "status"])
 async def test_a_slow_site_blocks_no_other(place, running, verb):
     place.sites["vega"].gates[verb] = asyncio.Event()

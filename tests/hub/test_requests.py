@@ -48,6 +48,8 @@ def changed(body, path, value):
         ("pod.spec.containers", [{"image": "x"}], "pod"),
         ("pod.spec.containers", "notebook", "pod"),
         ("secrets", [7], "secrets.0"),
+        ("secrets", [{"data": {}}], "secrets.0.metadata"),
+        ("configmaps", [{"metadata": {"name": "../x"}}], "configmaps.0.metadata.name"),
         ("more", "fields", "more"),
     ],
 )
@@ -71,7 +73,9 @@ async def test_deep_json_is_refused(running):
 
 
 async def test_a_body_that_is_too_large_is_refused(place, running):
-    body = place.announcement(configmaps=[{"data": {"x": "y" * 5 * 2**20}}])
+    body = place.announcement(
+        configmaps=[{"metadata": {"name": "c"}, "data": {"x": "y" * 5 * 2**20}}]
+    )
     status, answer = await running.api.call("POST", "workloads", json=body)
     assert (status, answer["code"]) == (400, "too-large")
 

@@ -1,0 +1,87 @@
+"""The service as a real JupyterHub runs it, with the hub's own tokens and scopes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from farlab_real.hub import RunningHub
+from farlab_real.plugin import RunningPlugin
+from farlab_real.processes import wait_until
+from farlab_real.user import ADMIN_TOKEN
+
+DOCS = Path(__file__).parents[2] / "docs" / "hub-service.md"
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hub")
+    profile = {
+        "name": "p",
+        "title": "P",
+        "sizes": [{"title": "s", "cpu": 1, "memory": "1Gi"}],
+        "images": [{"title": "i", "image": sys.prefix}],
+    }
+    site = {"name": "here", "title": "Here", "kind": "cloud", "profiles": [profile]}
+    with RunningPlugin(folder / "plugin", {"local": {}}) as plugin:
+        site["carrier"] = plugin.carrier
+        with RunningHub(folder / "hub", {"sites": [site]}) as running:
+            yield running
+
+
+def alive(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def call(hub, token, path="workloads"):
+    url = f"http://127.0.0.1:{hub.service_port}/services/farlab/api/{path}"
+    return httpx.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+
+
+def test_only_the_spawners_token_counts(hub):
+    assert hub.service("GET", "workloads").json() == []
+    assert call(hub, "guess").status_code == 401
+    # An administrator may do everything on the hub, but not this.
+    refused = call(hub, ADMIN_TOKEN)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    hub.api("POST", "users/ada")
+    token = hub.api("POST", "users/ada/tokens", note="a user's").json()["token"]
+    assert call(hub, token).status_code == 403
+
+
+def test_it_tells_the_sites_of_a_real_plugin(hub):
+    (site,) = hub.service("GET", "sites?user=ada").json()
+    assert (site["open"], site["facts"]["status"]) == (True, "ok")
+
+
+def test_the_commands_of_the_page_work(hub):
+    commands = re.findall(r"^\$ (.*)$", DOCS.read_text(), re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        here = command.replace(":8092/", f":{hub.service_port}/").replace("curl", "curl -fsS")
+        done = subprocess.run(
+            ["/bin/sh", "-ec", f"PATH={Path(sys.executable).parent}:$PATH; {here}"],
+            cwd=hub.state, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "[]"
+
+
+def test_it_ends_with_a_hub_that_is_killed_and_comes_back_with_the_next(hub):
+    (service,) = [
+        process
+        for process in psutil.Process(hub.process.pid).children()
+        if f"--state-dir={hub.state}" in process.cmdline()
+    ]
+    hub.kill()
+    wait_until(lambda: not alive(service), "the end of the service")
+    hub.restart()
+    assert hub.service("GET", "workloads").json() == []
