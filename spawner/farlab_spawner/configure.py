@@ -65,6 +65,8 @@ def _set_spawner(c: Any) -> None:
     """Choose the spawner and what JupyterHub must know about its servers."""
     c.JupyterHub.spawner_class = FarlabSpawner
     c.JupyterHub.cleanup_servers = False  # servers go on while the hub is restarted
+    # After a restart they can be reached once the Farlab service runs, which is started last.
+    c.JupyterHub.init_spawners_timeout = 1
     c.JupyterHub.template_paths = [*_set_before(c.JupyterHub, "template_paths", []), *PAGES]
     c.FarlabSpawner.http_timeout = 60
     c.FarlabSpawner.poll_interval = 5  # one request to the service, however many servers

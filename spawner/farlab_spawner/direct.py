@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from logging import Logger
 from typing import Any, NoReturn
 
@@ -75,14 +75,17 @@ class DirectServer:
         `announced` is called with the address as soon as it is known. Gives up after `limit`
         seconds. When it is cancelled, `stop` is what removes the workload.
         """
-        self.feed.add(Step("requested", f"Handing your request to {self.site}"))
-        self._creating = asyncio.create_task(self._create(request))
-        self._creating.add_done_callback(_retrieve)
+        return await self._within(limit, self._begin(request, announced))
+
+    async def resume(self, limit: float) -> str:
+        """Wait, like `start`, for a server that an earlier process of the hub has asked for."""
+        return await self._within(limit, self._follow())
+
+    async def _within(self, limit: float, address: Coroutine[Any, Any, str]) -> str:
+        """Return what `address` does; turn what goes wrong into how the server ended."""
         try:
             async with asyncio.timeout(limit):
-                workload = await asyncio.shield(self._creating)
-                announced(str(workload.get("address") or ""))
-                return await self._until_ready(workload)
+                return await address
         except TimeoutError:
             self._give_up(limit)
         except ServiceError as error:
@@ -90,17 +93,17 @@ class DirectServer:
         finally:
             self.feed.close()
 
-    async def resume(self, limit: float) -> str:
-        """Wait for a server that was still starting when the hub was restarted.
+    async def _begin(self, request: dict[str, Any], announced: Callable[[str], None]) -> str:
+        self.feed.add(Step("requested", f"Handing your request to {self.site}"))
+        self._creating = asyncio.create_task(self._create(request))
+        self._creating.add_done_callback(_retrieve)
+        workload = await asyncio.shield(self._creating)
+        announced(str(workload.get("address") or ""))
+        return await self._until_ready(workload)
 
-        Returns its address, also when it did not start: `poll` then says so.
-        """
-        try:
-            async with asyncio.timeout(limit):
-                workload = await self._ask(None)
-                return await self._until_ready(workload)
-        except (TimeoutError, ServiceError, SpawnRefused):
-            return self.address
+    async def _follow(self) -> str:
+        self.feed.add(Step("requested", "Finding your server again", "The hub was restarted."))
+        return await self._until_ready(await self._ask(None))
 
     async def poll(self) -> int | None:
         """Return None while the server runs, or may run; its exit code when it has ended."""

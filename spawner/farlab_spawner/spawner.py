@@ -7,7 +7,6 @@ manifest goes to the hub service (see `direct`), which hands it to the site's pl
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import secrets
 import uuid
@@ -30,6 +29,7 @@ from .known_sites import known_sites
 from .options import Options, Prefill, checked, options_from_form, options_from_query
 from .pages import form_html
 from .request import workload_request
+from .resume import take_up
 from .service import HubService, ServiceError, hub_service
 from .start_view import StartView, stage_views
 from .words import duration, summary
@@ -203,6 +203,8 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
         if self._is_kubernetes:
             code: int | None = await super().poll()
             return code
+        if self._spawn_pending:
+            return None  # whoever waits for the start learns of its end, and cleans up
         code = await self._direct.poll()
         if code is None:
             self._follow(self._direct.address)
@@ -225,11 +227,16 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
                 yield step.event()
 
     async def get_url(self) -> str:
-        """Return the server's address; after a hub restart wait for one that was still starting."""
-        if not self._is_kubernetes and not self._direct.ready:
-            await self._resume()
+        """Return the server's address; JupyterHub asks for it after a restart."""
+        if self._direct.uid and not self._direct.ready and not self._spawn_future:
+            take_up(self)
         url: str = await super().get_url()
         return url
+
+    async def go_on(self) -> None:
+        """Wait for a server that was still starting when the hub was restarted."""
+        self._follow(await self._direct.resume(self.start_timeout))
+        self._save()
 
     @property
     def _is_kubernetes(self) -> bool:
@@ -265,18 +272,6 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
             self.server.ip, self.server.port = parts.hostname, parts.port
             self._commit()
 
-    async def _resume(self) -> None:
-        """Wait for a start that began before the hub's restart; give up soon if it fails."""
-        resumed = asyncio.ensure_future(self._direct.resume(self.start_timeout))
-        self._spawn_future = resumed  # what JupyterHub cancels when the user does
-        resumed.add_done_callback(lambda _: setattr(self, "_spawn_future", None))
-        try:
-            self._follow(await resumed)
-        except BaseException:
-            await self._direct.stop()
-        if not self._direct.ready:
-            self.http_timeout = 1
-
     # -- what the hub's pages show ----------------------------------------------------------------
 
     @property
@@ -298,7 +293,6 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
             limit=duration(self.start_timeout),
             api_url=f"{self.hub.base_url}api/{api}",
             form_url=f"{self.hub.base_url}spawn/{user}" + (f"/{server}" if server else ""),
-            resumed=bool(self._check_pending),
         )
 
     def _summary(self) -> str:

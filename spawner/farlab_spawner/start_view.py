@@ -44,7 +44,6 @@ class StartView:
     limit: str
     api_url: str
     form_url: str
-    resumed: bool  # the hub was restarted meanwhile
 
 
 def stage_views(steps: Sequence[Step]) -> tuple[StageView, ...]:

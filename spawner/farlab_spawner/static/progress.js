@@ -118,8 +118,7 @@
     try {
       const url = page.dataset.api + "?_xsrf=" + encodeURIComponent(page.dataset.xsrf);
       const answer = await fetch(url, { method: "DELETE", headers: { "X-XSRFToken": page.dataset.xsrf } });
-      // A hub that was restarted during the start answers 500, and cancels all the same.
-      if (!answer.ok && !page.dataset.resumed) throw new Error((await answer.json()).message || answer.statusText);
+      if (!answer.ok) throw new Error((await answer.json()).message || answer.statusText);
       over = true;
       toForm();
     } catch (error) {
