@@ -1,0 +1,38 @@
+"""Runs in the kernel's own process: ipykernel, told to drop nothing and to end with its keeper.
+
+ipykernel's iopub socket drops what does not fit its queue of 1,000 messages. The keeper reads
+always, but on a busy machine not always soon enough; so the queue gets no limit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from typing import Any
+
+import zmq
+from ipykernel.kernelapp import IPKernelApp
+
+_PR_SET_PDEATHSIG = 1
+
+
+class KeptKernel(IPKernelApp):
+    """ipykernel with an iopub socket that drops nothing."""
+
+    def init_iopub(self, context: zmq.Context[Any]) -> None:
+        """Open the iopub socket, without a limit for what waits in it."""
+        context.setsockopt(zmq.SNDHWM, 0)
+        super().init_iopub(context)  # type: ignore[no-untyped-call]
+
+
+def end_with(parent: int) -> None:
+    """Let the system kill this process when its parent ends, however stuck either may be."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    end_with(int(os.environ["JPY_PARENT_PID"]))
+    KeptKernel.launch_instance()
