@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -116,10 +115,7 @@ def _start(options: Options, numbers: Mapping[tuple[str, str], int]) -> Payload:
 async def _supervise(
     payload: Payload, uplink: Uplink, connection: asyncio.Task[None], local_ports: Sequence[int]
 ) -> int:
-    """Wait for the payload's end, passing signals on; end it when the relay refuses this agent."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, payload.send, number)
+    """Wait for the payload's end; end it when the relay refuses this agent."""
     ready = asyncio.create_task(_tell_when_ready(uplink, local_ports))
     end = asyncio.create_task(payload.wait())
     endings: list[asyncio.Future[Any]] = [end, connection]

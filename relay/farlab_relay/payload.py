@@ -56,13 +56,18 @@ def fill(text: str, numbers: Mapping[tuple[str, str], int]) -> str:
 
 
 class Payload:
-    """A running payload. Needs the main thread's event loop; reaps orphans if it is process 1."""
+    """A running payload, which gets this process's SIGTERM and SIGINT.
+
+    Needs the main thread's event loop; reaps orphans too, if it is process 1 of a container.
+    """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start the command. Raises PayloadError, with the command and PATH in its message."""
         loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[int] = loop.create_future()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._send, number)
         try:
             self._process = subprocess.Popen(command, env=dict(environment))
         except OSError as error:
@@ -85,17 +90,16 @@ class Payload:
         code = await asyncio.shield(self._ended)
         return code if code >= 0 else 128 - code
 
-    def send(self, number: int) -> None:
-        """Pass a signal on, unless the payload has ended."""
+    def _send(self, number: int) -> None:
         if not self._ended.done():
             self._process.send_signal(number)
 
     async def stop(self, grace: float) -> int:
         """Ask it to end, make it after `grace` seconds, and return its exit code."""
-        self.send(signal.SIGTERM)
+        self._send(signal.SIGTERM)
         with suppress(asyncio.TimeoutError):
             return await asyncio.wait_for(self.wait(), grace)
-        self.send(signal.SIGKILL)
+        self._send(signal.SIGKILL)
         return await self.wait()
 
 

@@ -54,6 +54,7 @@ class Relay:
         self._heartbeat = heartbeat
         self._workloads: dict[str, Workload] = {}
         self._servers: list[Server] = []
+        self._opening = asyncio.Lock()
 
     async def listen(self, host: str, port: int) -> int:
         """Accept agents on an address (port 0: any free one); return the port. Raises OSError."""
@@ -83,18 +84,16 @@ class Relay:
         The same port of the same workload is opened once. Raises OSError when `listen` is taken.
         """
         known = self._workload(workload)
-        if port in known.doors:
-            return known.doors[port].port
 
         async def serve_client(client: Socket) -> None:
             await self._serve_client(known, port, client)
 
-        door = known.doors[port] = Door(serve_client)
-        try:
-            return await door.listen(host, listen)
-        except OSError:
-            del known.doors[port]
-            raise
+        async with self._opening:
+            if port not in known.doors:
+                door = Door(serve_client)
+                await door.listen(host, listen)
+                known.doors[port] = door
+        return known.doors[port].port
 
     async def drop(self, workload: str) -> None:
         """Forget a workload: its ports, streams and control connection are closed."""

@@ -86,6 +86,15 @@ async def test_a_restarted_relay_finds_everything_again():
             await hub.wait_for("ready", 2)
 
 
+async def test_an_agent_that_is_killed_is_lost():
+    hub = Hub()
+    async with hub.relay() as relay, agent(hub.url, *echo()) as running:
+        await hub.wait_for("ready")
+        running.process.kill()
+        await hub.wait_for("lost")
+        assert not relay.is_connected("w1")
+
+
 async def test_a_cut_network_is_noticed_and_the_agent_dials_again():
     async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"hello")
@@ -230,8 +239,8 @@ async def test_an_event_that_cannot_be_handled_harms_nothing(caplog: pytest.LogC
 async def test_ports_of_a_workload():
     hub = Hub()
     async with hub.relay() as relay:
-        port = await relay.open_port("w1", 80)
-        assert await relay.open_port("w1", 80) == port
+        port, same = await asyncio.gather(relay.open_port("w1", 80), relay.open_port("w1", 80))
+        assert same == port
         assert await relay.open_port("w1", 81) != port
         with pytest.raises(OSError, match="in use"):
             await relay.open_port("w2", 80, listen=port)

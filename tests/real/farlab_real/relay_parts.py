@@ -135,7 +135,7 @@ async def agent(
     finally:
         with suppress(ProcessLookupError):  # the agent and its payload are one process group
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await asyncio.wait_for(process.communicate(), PATIENCE)  # until the payload is gone too
 
 
 def python(code: str, *arguments: str) -> tuple[str, ...]:
