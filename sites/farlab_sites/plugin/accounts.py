@@ -201,7 +201,7 @@ async def run(
     except TimeoutError:
         raise CommandTimeout(f"{argv[0]} did not end within {limit:g} s") from None
     finally:
-        _end(process)
+        await _end(process)
     done = Done(process.returncode or 0, out, err.decode(errors="replace"))
     if done.code in (124, 137, -signal.SIGKILL):
         raise CommandTimeout(f"{argv[0]} did not end within {limit:g} s")
@@ -209,10 +209,13 @@ async def run(
     return done
 
 
-def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a command that nobody waits for any more; `timeout` passes the signal on."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGTERM)  # `timeout` passes it on
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), GRACE)
 
 
 def _check_sudo(account: Account | None, done: Done) -> None:
@@ -308,9 +311,10 @@ def _read_own(uid: int, path: Path, tail: int, start: int, most: int) -> bytes |
         number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    status = os.fstat(number)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != uid:
+        os.close(number)
+        return None
     with os.fdopen(number, "rb") as file:
-        status = os.fstat(number)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != uid:
-            return None
         file.seek(max(0, status.st_size - tail) if tail else start)
         return file.read(min(tail or most, MOST_READ))

@@ -15,6 +15,8 @@ from farlab_sites.plugin.slurm_commands import SlurmCommands
 
 PATIENCE = 5.0  # seconds that a caller waits for an answer when an older one is there
 TOO_OLD = 60.0  # seconds after which an answer is none
+SHARE = 4.0  # looks take at most a quarter of a slow controller's time,
+LONGEST_PAUSE = 15.0  # seconds, unless the pauses would become longer than this
 
 # The name comes last and is cut to the length of a UUID: whatever other users call their jobs,
 # newlines included, what is left of it can't be read as a whole line about a pod's job.
@@ -182,11 +184,13 @@ class Queue:
         """Ask Slurm; a slow controller is asked less often."""
         try:
             await asyncio.sleep(max(0.0, self._asked + self._pause - time.monotonic()))
+            self._pause = self._every
             self._asked = taken = time.monotonic()
             self._last = Snapshot(parse(await self._commands.query(*SQUEUE)), taken)
             self._error = None
+            slow = SHARE * (time.monotonic() - taken)
+            self._pause = max(self._every, min(slow, LONGEST_PAUSE))
         except BatchSystemDown as error:
             self._error = error
         finally:
-            self._pause = max(self._every, 4 * (time.monotonic() - self._asked))
             self._running = None
