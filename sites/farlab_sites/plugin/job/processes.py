@@ -17,12 +17,16 @@ PATIENCE = 20.0  # seconds for killed processes to disappear
 def write_atomically(path: Path, text: str, *, sync: bool = False) -> None:
     """Replace a private file so that a reader sees the old or the new text, never a part."""
     handle, name = tempfile.mkstemp(dir=str(path.parent))
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        if sync:
-            file.flush()
-            os.fsync(file.fileno())
-    Path(name).replace(path)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink()
+        raise
 
 
 def process_stat(pid: int) -> list[str]:

@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -67,11 +68,12 @@ class Container:
 
     def note_growth(self) -> None:
         """Write down when its output grew, for those who read the log by time."""
-        size = self.log.stat().st_size if self.log.exists() else 0
-        if size > self.size:
-            self.size = size
-            with self.log.with_suffix(".times").open("a") as file:
-                file.write(f"{size} {time.time():.3f}\n")
+        with contextlib.suppress(OSError):  # the user may do with the file as they like
+            size = self.log.lstat().st_size
+            if size > self.size:
+                self.size = size
+                with self.log.with_suffix(".times").open("a") as file:
+                    file.write(f"{size} {time.time():.3f}\n")
 
 
 class Runner:
@@ -131,7 +133,10 @@ class Runner:
             "ended": ended,
             "containers": {c.name: c.report for c in (*self.init, *self.main)},
         }
-        write_atomically(self.folder / "status.json", json.dumps(status))
+        try:
+            write_atomically(self.folder / "status.json", json.dumps(status))
+        except OSError as error:  # a full disk: the containers go on
+            sys.stderr.write(f"farlab: cannot write status.json: {error.strerror}\n")
 
     def environment(self, spec: dict[str, Any]) -> dict[str, str]:
         """Return the environment for a container's first process."""
