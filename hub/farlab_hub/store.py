@@ -89,19 +89,22 @@ class Store:
         return await self._run(transaction)
 
     async def add(self, workload: Workload, submission: Mapping[str, Any]) -> Workload:
-        """Write a new workload, or return the one that has its uid already."""
+        """Write a new workload and what its job is started with."""
+        # In another thread: the store's own has the disk to wait for as well.
+        await asyncio.to_thread(self._vault.put, workload.uid, submission)
 
         def work(session: Session) -> Workload:
-            row = session.get(WorkloadRow, workload.uid)
-            if row is None:
-                self._vault.put(workload.uid, submission)
-                row = _row(workload)
-                session.add(row)
-                session.flush()
-                _note(session, row)
+            row = _row(workload)
+            session.add(row)
+            session.flush()
+            _note(session, row)
             return row.view(_events(session, row.uid))
 
-        return await self._do(work, synced=True)
+        try:
+            return await self._do(work, synced=True)
+        except BaseException:
+            self._vault.drop(workload.uid)
+            raise
 
     async def get(self, uid: str, after: int = 0) -> Workload | None:
         """Return a workload with its events after number `after`."""

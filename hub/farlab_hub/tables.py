@@ -53,11 +53,13 @@ class WorkloadRow(Base):
 
     def view(self, events: tuple[Event, ...] = ()) -> Workload:
         """Return the row as a plain value."""
-        names = [name for name in Workload.__dataclass_fields__ if name in self.__table__.columns]
-        values = {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in _COLUMNS}
         values["state"] = State(self.state)
         values["listeners"] = {int(port): listen for port, listen in self.listeners.items()}
         return Workload(**values, events=events)
+
+
+_COLUMNS = tuple(column.key for column in WorkloadRow.__table__.columns)
 
 
 class EventRow(Base):

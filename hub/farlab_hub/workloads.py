@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import Any
+from weakref import WeakValueDictionary
 
 from farlab_relay.relay import Relay
 from farlab_sites.carriers import CarrierError, CarrierUnreachable
@@ -47,11 +48,11 @@ class Workloads:
         self._agents = agents
         self._submitter = submitter
         self._cleaner = cleaner
-        self._announcing = asyncio.Lock()
+        self._announcing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def announce(self, request: WorkloadRequest) -> Workload:
         """Take a new workload; the same one may be announced again, and is started once."""
-        async with self._announcing:
+        async with self._announcing.setdefault(request.uid, asyncio.Lock()):
             known = await self._journal.store.get(request.uid)
             if known is not None:
                 return _same(known, request)
