@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from farlab_real.local_accounts import AccountsUnavailableError, local_accounts
+from farlab_real.local_accounts import local_accounts
 from farlab_real.plugin_pods import (
     Client,
     Json,
@@ -25,16 +25,13 @@ from farlab_real.plugin_pods import (
     running,
 )
 from farlab_real.processes import Process
-from farlab_real.slurm import SlurmCluster, SlurmUnavailableError
+from farlab_real.slurm import SlurmCluster
 
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[SlurmCluster]:
-    try:
-        with SlurmCluster(nodes=2, gpus=4, cpu_nodes=2, kill_wait=2) as cluster:
-            yield cluster
-    except SlurmUnavailableError as error:
-        pytest.skip(str(error))
+    with SlurmCluster(nodes=2, gpus=4, cpu_nodes=2, kill_wait=2) as cluster:
+        yield cluster
 
 
 @contextlib.asynccontextmanager
@@ -121,11 +118,7 @@ async def test_a_refusal_is_in_slurms_own_words(slurm: SlurmCluster, home: Path)
 
 
 async def test_a_mapped_account_runs_the_job(slurm: SlurmCluster, home: Path) -> None:
-    with contextlib.ExitStack() as stack:
-        try:
-            [name] = stack.enter_context(local_accounts(1))
-        except AccountsUnavailableError as error:
-            pytest.skip(str(error))
+    with local_accounts(1) as [name]:
         async with on(slurm, home, accounts={"allow": [name]}) as plugin:
             pod = make_pod("id -un; pwd", annotations={"farlab/account": name})
             await plugin.create(pod)

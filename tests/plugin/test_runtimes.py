@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -14,7 +14,6 @@ from farlab_real.plugin_pods import (
     Client,
     Json,
     command_lines,
-    has,
     make_configmap,
     make_pod,
     make_secret,
@@ -146,8 +145,8 @@ def test_mount_paths_in_texts_become_real_paths() -> None:
 @pytest.fixture(scope="module")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """How podman is called here, with an own store that holds one small image made offline."""
-    if not has("podman", "runc", "busybox") or os.geteuid() != 0:
-        pytest.skip("needs podman, runc and busybox-static, as root")
+    missing = [name for name in ("podman", "runc", "busybox") if shutil.which(name) is None]
+    assert not missing, "as root: apt-get install podman runc busybox-static"
     folder = tmp_path_factory.mktemp("podman")
     tar = folder / "image.tar"
     with tarfile.open(tar, "w") as archive:

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -109,8 +110,9 @@ class GatewayConfig(_Model):
     @field_validator("relay")
     @classmethod
     def _websocket(cls, value: str) -> str:
-        if not value.startswith(("ws://", "wss://")):
-            raise ValueError("the relay's address starts with ws:// or wss://")
+        parts = urlsplit(value)
+        if parts.scheme not in ("ws", "wss") or not parts.hostname:
+            raise ValueError("write the relay's address as ws://host:port/path or wss://...")
         return value
 
 

@@ -7,7 +7,6 @@ import base64
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -227,8 +226,3 @@ def command_lines() -> str:
             with contextlib.suppress(OSError):
                 lines.append((entry / "cmdline").read_bytes().decode(errors="replace"))
     return "\n".join(lines)
-
-
-def has(*programs: str) -> bool:
-    """Tell whether all these programs are installed."""
-    return all(shutil.which(program) for program in programs)
