@@ -102,12 +102,17 @@ class SlurmDriver(Driver):
         return states, missing
 
     async def _look_again(self, jobs: list[Job], taken: float) -> dict[str, JobState]:
-        """Look once more for jobs that were just submitted, or are gone, before saying so."""
+        """Look once more for jobs that were just submitted, or are gone, before saying so.
+
+        While Slurm does not answer they are as they were; of others nothing can be said.
+        """
         after = max(taken, *(self._submitted.get(job.uid, 0.0) for job in jobs))
         try:
             snapshot = await self._queue.look(after=after)
         except BatchSystemDown:
-            return {job.uid: self._known[job.uid] for job in jobs if job.uid in self._known}
+            if any(job.uid not in self._known for job in jobs):
+                raise
+            return {job.uid: self._known[job.uid] for job in jobs}
         states, gone = self._seen(jobs, snapshot)
         return states | {job.uid: slurm_states.FORGOTTEN for job in gone}
 
