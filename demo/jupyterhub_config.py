@@ -33,7 +33,7 @@ def home(spawner):
 def fill_home(spawner):
     """Give a new user the demo's notebooks."""
     if not Path(home(spawner)).exists():
-        shutil.copytree(here / "notebooks", home(spawner))
+        shutil.copytree(here / "home", home(spawner))
 
 
 c.FarlabSpawner.environment = {"HOME": home}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -36,6 +38,12 @@ def browser_page(width: int = 1280, height: int = 900, *, dark: bool = False) ->
         expect.set_options(timeout=PATIENCE_MS)
         try:
             yield page
+        except BaseException:
+            # What the user would have seen, for whoever looks into the failure.
+            shot = Path(tempfile.mkdtemp(prefix="farlab-failure-")) / "page.png"
+            page.screenshot(path=shot)
+            print(f"the page as it was: {shot}")
+            raise
         finally:
             browser.close()
 
