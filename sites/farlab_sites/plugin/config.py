@@ -111,7 +111,7 @@ class GatewayConfig(_Model):
     @classmethod
     def _websocket(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.port == 0:
             raise ValueError("write the relay's address as ws://host:port/path or wss://...")
         return value
 

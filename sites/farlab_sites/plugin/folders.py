@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,22 @@ from farlab_sites.plugin.job.processes import write_atomically
 PASSABLE = 0o711
 # Without root an account makes its job's folder itself; like /tmp, but nobody can list it.
 SHARED = 0o1733
+
+
+def write_files(folder: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
+    """Make a private folder with files in it: relative path to content and mode.
+
+    Raises:
+        FileExistsError: the folder is there already.
+
+    """
+    folder.mkdir(mode=0o700)
+    for name, (content, mode) in files.items():
+        path = folder / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        path.chmod(mode)
 
 
 class Folders:

@@ -19,7 +19,7 @@ from farlab_sites.plugin.carried import Carried
 from farlab_sites.plugin.config import Settings
 from farlab_sites.plugin.driver import BatchSystemDown, Driver, Job, JobState, SubmitError
 from farlab_sites.plugin.errors import Refusal
-from farlab_sites.plugin.folders import Folders
+from farlab_sites.plugin.folders import Folders, write_files
 from farlab_sites.plugin.plan import RUNNER, Plan, plan
 from farlab_sites.plugin.podspec import Pod, identity, parse_pod
 from farlab_sites.plugin.statuses import REPORT_LIMIT, answer, parse_report
@@ -183,8 +183,11 @@ class Pods:
         account, folder = self.account(record), Path(record.folder)
         if await asyncio.to_thread(folder.exists):
             await accounts.remove_folder(account, folder)
-        archive = await asyncio.to_thread(accounts.pack, made.files)
-        await accounts.create_folder(account, folder, archive)
+        if account is None:
+            await asyncio.to_thread(write_files, folder, made.files)
+        else:
+            archive = await asyncio.to_thread(accounts.pack, made.files)
+            await accounts.create_folder(account, folder, archive)
         if record.uid in self._unwanted:
             raise SubmitError("the pod was deleted while it was being created")
 
