@@ -15,6 +15,7 @@ from farlab_kernels.keeper.proof import message_key
 from farlab_kernels.keeper.router import Router
 from farlab_kernels.keeper.server import Handler
 from farlab_kernels.keeper.states import KernelState, OrderName, State
+from farlab_kernels.variables.handover import Handover
 
 SHUT_DOWN, DIED, TOLD_TO_END = 0, 1, 143
 """Exit codes."""
@@ -54,6 +55,7 @@ class Keeper:
             "session": self._router.serve,
             "history": self._router.history.replay,
             "cells": self._router.history.list,
+            "data": Handover(folder),
         }
 
     async def run(self) -> int:

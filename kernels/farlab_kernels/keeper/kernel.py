@@ -9,10 +9,13 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import zmq
 from ipykernel.kernelapp import IPKernelApp
+
+from farlab_kernels.variables import site
 
 _PR_SET_PDEATHSIG = 1
 
@@ -24,6 +27,11 @@ class KeptKernel(IPKernelApp):
         """Open the iopub socket, without a limit for what waits in it."""
         context.setsockopt(zmq.SNDHWM, 0)
         super().init_iopub(context)  # type: ignore[no-untyped-call]
+
+    def init_shell(self) -> None:
+        """Make the shell, and serve its variables beside it."""
+        super().init_shell()  # type: ignore[no-untyped-call]
+        site.start(self.shell, Path(os.environ["FARLAB_KERNEL_FOLDER"]))
 
 
 def end_with(parent: int) -> None:
