@@ -16,6 +16,7 @@ from .accounts import Accounts
 from .agents import Agents
 from .auth import Gatekeeper
 from .cleaning import Cleaner
+from .errands import Errands
 from .errors import HubServiceError
 from .facts import SiteFacts
 from .journal import Journal
@@ -53,6 +54,7 @@ class HubService:
         self.relay = Relay(
             verify=self._agents.verify, on_event=self._agents.on_event, upstreams=upstreams
         )
+        self._drops = Errands("closing")
         self._submitter = Submitter(self._links, self.journal)
         self._cleaner = Cleaner(self._links, self.journal, self._submitter)
         self.workloads = Workloads(
@@ -95,6 +97,7 @@ class HubService:
             await watcher.close()
         await self._submitter.close()
         await self._cleaner.close()
+        await self._drops.close()
         await self._facts.close()
         await self._links.close()
         await self.relay.close()
@@ -108,7 +111,8 @@ class HubService:
     async def _ended(self, workload: Workload) -> None:
         """Let go of an ended workload's streams, and have its job taken away."""
         self._agents.forget(workload.uid)
-        await self.relay.drop(workload.uid)
+        # Closing takes as long as a node that was cut off does not answer: nobody waits for it.
+        self._drops.start(workload.uid, lambda: self.relay.drop(workload.uid))
         self._cleaner.start(workload)
 
     def _exited(self, workload: Workload) -> None:
