@@ -179,7 +179,7 @@ async def test_a_container_with_everything(home: Path, podman: list[str]) -> Non
     script = """
         cat /s/k; echo; cat /e/x 2>/dev/null; echo hello > /e/x; cat /e/x
         echo "$TOKEN"; echo "$PATH|$HOME|$FARLAB_JOB_ID|$CUDA_VISIBLE_DEVICES"; pwd; id -u
-        echo x > /s/k || echo read-only; exit 7
+        (echo x > /s/k) 2>/dev/null || echo read-only; exit 7
     """
     volumes = [{"name": "s", "secret": {"secretName": "s"}}, {"name": "e", "emptyDir": {}}]
     pod = make_pod(

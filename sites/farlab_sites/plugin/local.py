@@ -25,7 +25,7 @@ from farlab_sites.plugin.driver import Driver, Job, JobState, SubmitError
 from farlab_sites.plugin.job.claims import alive
 from farlab_sites.plugin.job.processes import boot_id
 from farlab_sites.plugin.local_book import Book, Entry, Places
-from farlab_sites.plugin.plan import RUNNER, runner_archive
+from farlab_sites.plugin.plan import RUNNER, runner_archive, runner_command
 from farlab_sites.plugin.statuses import REPORT_LIMIT, parse_report
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ class LocalDriver(Driver):
         self.places = Places(settings.cpus or os.cpu_count() or 1, settings.gpus)
         self._policy = policy
         self._folder = folder
-        self._python = str(python)
         self._runner = folder / RUNNER
+        self._command = runner_command(python, self._runner)
         self._node = os.uname().nodename
         self._book: Book
         self._wake = asyncio.Event()
@@ -237,7 +237,7 @@ class LocalDriver(Driver):
         try:
             account = self._account(entry)
             env = accounts.environment(account or accounts.own_account(), self._extra(entry))
-            argv = [self._python, str(self._runner), "start", entry.folder]
+            argv = [*self._command, "start", entry.folder]
             async with self._starters:
                 done = await accounts.run(account, argv, stdin=json.dumps(env).encode())
             if done.code:
@@ -260,7 +260,7 @@ class LocalDriver(Driver):
 
     async def _kill(self, entry: Entry) -> None:
         order = {"uid": entry.uid, "grace": entry.grace, "mark": entry.mark}
-        argv = [self._python, str(self._runner), "kill", entry.folder]
+        argv = [*self._command, "kill", entry.folder]
         done = await accounts.run(
             self._account(entry), argv, stdin=json.dumps(order).encode(), limit=entry.grace + SLACK
         )

@@ -50,6 +50,11 @@ def runner_archive() -> bytes:
     return buffer.getvalue()
 
 
+def runner_command(python: Path, archive: Path) -> tuple[str, str, str]:
+    """Return how the pod runner is called; nothing in a user's home can change it (`-I`)."""
+    return (str(python), "-I", str(archive))
+
+
 def choose_runtime(pod: Pod, settings: Settings) -> Runtime:
     """Return the site's runtime, or the one that the pod's annotation asks for.
 

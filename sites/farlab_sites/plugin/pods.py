@@ -20,7 +20,7 @@ from farlab_sites.plugin.config import Settings
 from farlab_sites.plugin.driver import BatchSystemDown, Driver, Job, JobState, SubmitError
 from farlab_sites.plugin.errors import Refusal
 from farlab_sites.plugin.folders import Folders, write_files
-from farlab_sites.plugin.plan import RUNNER, Plan, plan
+from farlab_sites.plugin.plan import RUNNER, Plan, plan, runner_command
 from farlab_sites.plugin.podspec import Pod, identity, parse_pod
 from farlab_sites.plugin.statuses import REPORT_LIMIT, answer, parse_report
 from farlab_sites.plugin.store import Record, Store
@@ -221,7 +221,7 @@ class Pods:
             namespace=metadata["namespace"],
             account=record.account,
             folder=folder,
-            argv=(str(self.settings.python), str(folder / RUNNER), "run", str(folder)),
+            argv=(*runner_command(self.settings.python, folder / RUNNER), "run", str(folder)),
             pod=record.pod,
             job_id=record.job_id,
             **{**record.job, "flags": tuple(record.job["flags"])},

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import socket
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,11 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
         return web.Response(status=error.status, text=error.message)
     except AccountError as error:
         return web.Response(status=403, text=str(error))
-    except web.HTTPException:
+    except (web.HTTPException, ConnectionError):
         raise
+    except (OSError, sqlite3.Error) as error:
+        log.error("%s %s: %s", request.method, request.path, error)
+        return web.Response(status=500, text=f"The plugin cannot use its folder: {error}")
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         return web.Response(
