@@ -223,7 +223,7 @@ class DirectServer:
             raise AssertionError
         raise SpawnRefused(
             self.ending.sentence,
-            reason=self.ending.reason.lower() or "failed",
+            reason=self.ending.reason,
             html=failure_html(self.ending),
             status=status,
         )

@@ -9,6 +9,7 @@ so the text is empty when there is HTML.
 from __future__ import annotations
 
 import logging
+import re
 
 from jupyterhub import spawner as hub_spawner
 from tornado import web
@@ -19,14 +20,16 @@ _Base = getattr(hub_spawner, "SpawnException", web.HTTPError)
 class SpawnRefused(_Base):  # type: ignore[misc, valid-type]
     """A server that is not started, or did not start, for a reason the user can read.
 
-    `reason` is a short ASCII word for metrics (`not-linked`, `choice`, ...); `message` is the whole
+    `reason` is a short word for metrics (`not-linked`, `choice`, ...); `message` is the whole
     story in one paragraph; `html` is the same with a link, a log's tail, ... for the hub's pages.
     """
+
+    log_message = ""  # over tornado's, which newer versions make a property
 
     def __init__(self, message: str, *, reason: str, html: str = "", status: int = 400) -> None:
         web.HTTPError.__init__(self, status, message)
         self.status_code = status
-        self.reason = reason
+        self.reason = re.sub(r"[^a-z0-9]+", "-", reason.lower()).strip("-")[:40] or "failed"
         self.message = message
         self.message_html = html
         self.log_message = message

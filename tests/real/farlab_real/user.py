@@ -34,6 +34,8 @@ class HubUser:
             follow_redirects=False,
         )
         assert answer.status_code == 302, answer.text
+        # The hub has its own spelling of a name: lower case, for one.
+        self.name = self.http.get("hub/api/user", params={"_xsrf": self.xsrf}).json()["name"]
         return self
 
     @property
