@@ -17,7 +17,7 @@ from farlab_kernels.keeper.proof import RefusedError
 from farlab_kernels.keeper.wire import Writer
 from farlab_kernels.variables import codec, files
 from farlab_kernels.variables.channel import Channel, Progress
-from farlab_kernels.variables.errors import CutError, TransferError
+from farlab_kernels.variables.errors import CutError, TransferError, UnsendableError
 from farlab_kernels.variables.takeover import take_over
 from farlab_kernels.variables.versions import About, Pair, about
 
@@ -76,27 +76,61 @@ class Data:
         """Copy a file to there, relative to the kernel's working folder. Raises TransferError."""
 
         def work(connection: _Connection) -> None:
-            described = files.describe(here, "here")
+            path = here.expanduser()
+            described = files.describe(path, "here")
             connection.channel.send({"op": "put_file", "path": there, **described})
             connection.channel.receive()
-            files.send(connection.channel, here, described["size"], progress)
+            files.send(connection.channel, path, described["size"], progress)
             connection.channel.receive()
 
         progress = _in_loop(progress)
         await self.use(work)
 
-    async def get_file(self, there: str, here: Path, progress: Progress | None = None) -> None:
-        """Copy a file from there. Raises TransferError."""
+    async def get_file(self, there: str, here: Path, progress: Progress | None = None) -> Path:
+        """Copy a file from there to a path or into a folder; return where it is.
 
-        def work(connection: _Connection) -> None:
+        Raises TransferError.
+        """
+
+        def work(connection: _Connection) -> Path:
+            path = here.expanduser()
+            path = path / Path(there).name if path.is_dir() else path
             connection.channel.send({"op": "get_file", "path": there})
             described = connection.channel.receive()
-            files.receive(connection.channel, here, described, "here", progress)
+            files.receive(connection.channel, path, described, "here", progress)
+            return path
 
         progress = _in_loop(progress)
-        await self.use(work)
+        return await self.use(work)
 
-    # What these and calls are made of
+    # Calls
+
+    async def result(self, id_: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Wait for a call's result: its value, or its exception and what is said of that.
+
+        Raises TransferError.
+        """
+
+        def work(connection: _Connection) -> tuple[dict[str, Any], dict[str, Any] | None]:
+            connection.channel.send({"op": "result", "id": id_})
+            header = connection.channel.receive()
+            values = connection.receive_some(header)
+            connection.channel.send({})  # it has arrived
+            return values, header.get("failed")
+
+        return await self.use(work)
+
+    async def error(self, ename: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the exception of that name that ended the last cell. Raises TransferError."""
+
+        def work(connection: _Connection) -> tuple[dict[str, Any], dict[str, Any]]:
+            connection.channel.send({"op": "error", "ename": ename})
+            header = connection.channel.receive()
+            return connection.receive_some(header), header["failed"]
+
+        return await self.use(work)
+
+    # What these are made of
 
     async def ask(
         self, op: str, values: dict[str, Any], progress: Progress | None = None, **said: Any
@@ -153,7 +187,7 @@ class Data:
                 self._idle.append(connection)
             else:
                 connection.channel.abort()
-                await asyncio.wait((working,))
+                await asyncio.gather(working, return_exceptions=True)
                 connection.channel.close()
 
     async def _take(self) -> _Connection:
@@ -196,6 +230,15 @@ class _Connection:
         sizes = codec.sizes(header["values"])
         parts = self.channel.receive_parts(sizes, progress, offered=offered)
         return codec.unpack_all(header["values"], parts, self.inward)
+
+    def receive_some(self, header: dict[str, Any]) -> dict[str, Any]:
+        """Receive the values that a header describes; none, for an exception unknown here."""
+        try:
+            return self.receive(header)
+        except UnsendableError:
+            if "failed" not in header:
+                raise
+            return {}
 
 
 def _in_loop(progress: Progress | None) -> Progress | None:

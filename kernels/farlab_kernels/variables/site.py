@@ -165,12 +165,18 @@ class _Client:
         while not call.done.wait(_LOOK):
             if self._channel.ended():
                 raise CutError("nobody waits for the result any more")
-        if call.failure is None:
-            self._channel.send(*codec.pack_all({"the result": call.value}, self._outward))
-        else:
-            failure = call.failure
-            self._send_error(failure.error, failure.traceback, failure.index)
-        self._channel.receive()  # that it has arrived
+        try:
+            if call.failure is None:
+                self._channel.send(*codec.pack_all({"the result": call.value}, self._outward))
+            else:
+                failure = call.failure
+                self._send_error(failure.error, failure.traceback, failure.index)
+            self._channel.receive()  # that it has arrived
+        except CutError:
+            raise  # it will be asked for once more
+        except TransferError:
+            self._site.calls.fetched(asked["id"])
+            raise
         self._site.calls.fetched(asked["id"])
 
     def _cancel(self, asked: dict[str, Any]) -> None:
