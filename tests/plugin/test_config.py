@@ -95,6 +95,7 @@ def test_files_that_cannot_be_read(home: Path) -> None:
         ("listen: 10.0.0.1:4000", "name a `token_file`"),
         ("token_file: {home}/empty", "is empty or cannot be read"),
         ("token_file: {home}/none", "is empty or cannot be read"),
+        ("python: /no/python3", "name a Python of this machine"),
         ("folder: /proc/farlab", "/proc/farlab cannot be used"),
         ("listen: unix://{home}/none/x.sock", "cannot be opened"),
         ("listen: 127.0.0.1:{port}", "is another plugin running?"),

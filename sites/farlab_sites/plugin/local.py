@@ -21,7 +21,7 @@ from typing import Any
 from farlab_sites.plugin import accounts
 from farlab_sites.plugin.accounts import Account, AccountError, AccountPolicy
 from farlab_sites.plugin.config import LocalSettings
-from farlab_sites.plugin.driver import Driver, Job, JobState, SubmitError
+from farlab_sites.plugin.driver import Driver, DriverError, Job, JobState, SubmitError
 from farlab_sites.plugin.job.claims import alive
 from farlab_sites.plugin.job.processes import boot_id
 from farlab_sites.plugin.local_book import Book, Entry, Places
@@ -55,7 +55,15 @@ class LocalDriver(Driver):
         self._busy: dict[str, asyncio.Task[None]] = {}  # by uid: being started, or concluded
 
     async def start(self) -> None:
-        """Find the jobs of an earlier plugin and watch them."""
+        """Find the jobs of an earlier plugin and watch them.
+
+        Raises:
+            DriverError: the Python of the configuration is not there.
+
+        """
+        python = self._command[0]
+        if not os.access(python, os.X_OK):
+            raise DriverError(f"python: {python} is not there; name a Python of this machine")
         self._book = Book(self._folder / "local.sqlite3")
         self._runner.write_bytes(runner_archive())
         self._runner.chmod(0o644)

@@ -197,3 +197,20 @@ def _folders(pod: Pod, made: list[Volume]) -> dict[str, list[str]]:
     ]
     filled = [volume.name for volume in made if volume.files is not None]
     return {"filled": filled, "empty": [*empty, *parts]}
+
+
+def pruned(pod: Pod, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a manifest is kept: nothing in it is secret."""
+    metadata = pod.metadata
+    return {
+        "metadata": {
+            "name": metadata.name,
+            "namespace": metadata.namespace,
+            "uid": manifest["metadata"]["uid"],
+            "annotations": metadata.annotations,
+        },
+        "spec": {
+            "containers": [{"name": c.name, "image": c.image} for c in pod.spec.containers],
+            "initContainers": [{"name": c.name, "image": c.image} for c in pod.spec.init],
+        },
+    }

@@ -20,9 +20,16 @@ from farlab_sites.plugin.config import Settings
 from farlab_sites.plugin.driver import BatchSystemDown, Driver, Job, JobState, SubmitError
 from farlab_sites.plugin.errors import Refusal
 from farlab_sites.plugin.folders import Folders, write_files
-from farlab_sites.plugin.plan import RUNNER, Plan, plan, runner_command
+from farlab_sites.plugin.plan import RUNNER, Plan, plan, pruned, runner_command
 from farlab_sites.plugin.podspec import Pod, identity, parse_pod
-from farlab_sites.plugin.statuses import REPORT_LIMIT, answer, parse_report
+from farlab_sites.plugin.statuses import (
+    REPORT_LIMIT,
+    answer,
+    not_submitted,
+    parse_report,
+    why,
+    worth_reading,
+)
 from farlab_sites.plugin.store import Record, Store
 
 if TYPE_CHECKING:
@@ -127,10 +134,17 @@ class Pods:
             record = self._store.get(pod.uid)
             if record is not None and record.stage == "deleting":
                 raise Refusal(409, f"the pod {pod.metadata.name} is being deleted")
+            if record is not None and record.answer is not None and not record.job_id:
+                raise Refusal(422, why(record.answer))
             if record is None or record.stage in ("submitting", "unsure"):
                 made = self._plan(pod, body)
                 known = record or await self._accept(pod, body)
-                record = await self._hand_over(known, made, new=record is None)
+                try:
+                    record = await self._hand_over(known, made, new=record is None)
+                except Refusal as error:
+                    if error.status == 503:
+                        self._store.update(pod.uid, "unsure")
+                    raise
         return {"PodUID": record.pod["metadata"]["uid"], "PodJID": record.job_id}
 
     async def _accept(self, pod: Pod, body: dict[str, Any]) -> Record:
@@ -138,7 +152,7 @@ class Pods:
         record = Record(
             uid=pod.uid,
             stage="submitting",
-            pod=_pruned(pod, body["pod"]),
+            pod=pruned(pod, body["pod"]),
             account=self._account_name(pod),
             folder=str(self.folders.job(pod.uid)),
             job={
@@ -154,8 +168,10 @@ class Pods:
         self._store.add(record)
         return record
 
-    async def _hand_over(self, record: Record, made: Plan, *, new: bool) -> Record:
+    async def _hand_over(self, record: Record, made: Plan | None, *, new: bool) -> Record:
         """Submit the job, unless an attempt that was cut off did; leave nothing of a refused one.
+
+        Without a plan it only looks for the job.
 
         Raises:
             Refusal: 503 when it is not known whether there is a job now; otherwise there is none.
@@ -163,11 +179,12 @@ class Pods:
         """
         try:
             job_id = None if new else await self.driver.find(record.uid)
-            if job_id is None:
+            if job_id is None and made is None:
+                raise BatchSystemDown("the batch system has no job for it: send it again")
+            if job_id is None and made is not None:
                 await self._write(record, made)
                 job_id = await self.driver.submit(self.job(record))
         except BatchSystemDown as error:
-            self._store.update(record.uid, "unsure")
             raise Refusal(503, str(error)) from None
         except (SubmitError, accounts.AccountError, OSError) as error:
             await self._clean(record)
@@ -175,7 +192,7 @@ class Pods:
             raise Refusal(status, str(error)) from None
         log.info("pod %s is job %s", record.uid, job_id)
         submitted = self._store.update(record.uid, "submitted", job_id=job_id)
-        self.folders.drop_request(record.uid)
+        await asyncio.to_thread(self.folders.drop_request, record.uid)
         return submitted
 
     async def _write(self, record: Record, made: Plan) -> None:
@@ -228,20 +245,26 @@ class Pods:
         )
 
     async def _resume(self, uid: str) -> None:
-        """Bring a submission that a crash cut off to its end."""
+        """Bring a submission that a crash cut off to its end.
+
+        One that the batch system did not answer is only looked for: whoever was told so has
+        sent it again since, deleted it, or given it up.
+        """
         while True:
             async with self._alone(uid):
-                record, body = self._store.get(uid), self.folders.request(uid)
-                if record is None or body is None or record.stage not in ("submitting", "unsure"):
+                record = self._store.get(uid)
+                if record is None or record.stage not in ("submitting", "unsure"):
                     return
+                body = self.folders.request(uid) if record.stage == "submitting" else None
                 try:
-                    await self._hand_over(
-                        record, self._plan(parse_pod(body["pod"]), body), new=False
-                    )
+                    made = self._plan(parse_pod(body["pod"]), body) if body else None
+                    await self._hand_over(record, made, new=False)
                 except Refusal as error:
                     log.warning("pod %s, taken up after a restart: %s", uid, error.message)
                     if error.status != 503:
                         self._refused_late(record, error)
+                    elif record.stage == "unsure":
+                        return
             await asyncio.sleep(RETRY)
 
     def _refused_late(self, record: Record, error: Refusal) -> None:
@@ -254,7 +277,7 @@ class Pods:
     async def _clean(self, record: Record) -> None:
         """Remove everything that a pod has left."""
         await accounts.remove_folder(self.account(record), Path(record.folder))
-        self.folders.drop_request(record.uid)
+        await asyncio.to_thread(self.folders.drop_request, record.uid)
         self._store.remove(record.uid)
 
     # Answering
@@ -279,8 +302,8 @@ class Pods:
         if record.answer is not None:
             return record.answer
         if state is None:
-            return answer(record, _not_submitted(record), {})
-        report = parse_report(await self._report(record)) if _worth_reading(record, state) else {}
+            return answer(record, not_submitted(record), {})
+        report = parse_report(await self._report(record)) if worth_reading(record, state) else {}
         made = answer(record, state, report)
         now = self._store.get(record.uid)
         if state.phase == "Terminated" and now is not None and now.stage == "submitted":
@@ -362,35 +385,3 @@ class Pods:
                 if state is None or state.phase == "Terminated":
                     return
                 await asyncio.sleep(ASK_AGAIN)
-
-
-def _pruned(pod: Pod, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a manifest is kept: nothing in it is secret."""
-    metadata = pod.metadata
-    return {
-        "metadata": {
-            "name": metadata.name,
-            "namespace": metadata.namespace,
-            "uid": manifest["metadata"]["uid"],
-            "annotations": metadata.annotations,
-        },
-        "spec": {
-            "containers": [{"name": c.name, "image": c.image} for c in pod.spec.containers],
-            "initContainers": [{"name": c.name, "image": c.image} for c in pod.spec.init],
-        },
-    }
-
-
-def _not_submitted(record: Record) -> JobState:
-    if record.stage == "unsure":
-        message = "The batch system did not answer when the job was handed over: send it again."
-    else:
-        message = "The job is being handed to the batch system."
-    return JobState("Waiting", "Submitting", message)
-
-
-def _worth_reading(record: Record, state: JobState) -> bool:
-    """Tell whether the runner's report can say more than the batch system does."""
-    spec = record.pod["spec"]
-    several = len(spec["containers"]) + len(spec["initContainers"]) > 1
-    return state.phase == "Terminated" or (state.phase == "Running" and several)

@@ -139,3 +139,24 @@ def timestamp(value: object) -> str | None:
     if not isinstance(value, datetime):
         return None
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def why(told: Json) -> str:
+    """Return what was told of a pod that never became a job."""
+    return str(told["containers"][0]["state"]["terminated"]["message"])
+
+
+def not_submitted(record: Record) -> JobState:
+    """Return the state of a pod that no job is known of yet."""
+    if record.stage == "unsure":
+        message = "The batch system did not answer when the job was handed over: send it again."
+    else:
+        message = "The job is being handed to the batch system."
+    return JobState("Waiting", "Submitting", message)
+
+
+def worth_reading(record: Record, state: JobState) -> bool:
+    """Tell whether the runner's report can say more than the batch system does."""
+    spec = record.pod["spec"]
+    several = len(spec["containers"]) + len(spec["initContainers"]) > 1
+    return state.phase == "Terminated" or (state.phase == "Running" and several)

@@ -16,8 +16,12 @@ from farlab_real.plugin_pods import (
     make_secret,
     processes_with,
     running,
+    settings,
 )
+from farlab_sites.plugin.accounts import AccountPolicy
 from farlab_sites.plugin.driver import BatchSystemDown, Driver, Job, JobState, SubmitError
+from farlab_sites.plugin.errors import Refusal
+from farlab_sites.plugin.pods import Pods
 
 
 class FakeBatchSystem(Driver):
@@ -245,3 +249,61 @@ async def test_what_ended_is_never_asked_for_again(home: Path, batch: FakeBatchS
         batch.down = True
         assert (await plugin.state(pod))["terminated"] == ended
         batch.down = False
+
+
+async def test_after_a_restart_a_batch_system_that_was_down_is_asked_again(
+    home: Path, batch: FakeBatchSystem
+) -> None:
+    """What was cut off is submitted; what somebody was told of is only looked for."""
+    batch.open.clear()
+    cut_off, lost, refused = make_pod(), make_pod(), make_pod()
+    config = settings(home)
+    before = Pods(config, batch, AccountPolicy())
+    await before.start()
+    creation = asyncio.create_task(before.create({"pod": cut_off}))
+    await batch.submitting.wait()
+    creation.cancel()
+    batch.open.set()
+    batch.lost_answers = 1
+    with pytest.raises(Refusal, match="the answer was lost"):
+        await before.create({"pod": lost})
+    batch.down = True
+    with pytest.raises(Refusal, match="does not answer"):
+        await before.create({"pod": refused})
+    await before.stop()
+    async with running(home, fake=batch) as plugin:
+        for pod in (cut_off, lost, refused):
+            state = await plugin.state(pod)
+            assert state["waiting"]["reason"] == "Submitting"
+        batch.down = False
+
+        async def both() -> bool:
+            answers = await plugin.status(cut_off, lost)
+            return all(answer["JID"] for answer in answers)
+
+        assert await plugin.create(lost) == f"job-{lost['metadata']['uid']}"
+        await eventually(both, "what was cut off is submitted")
+        assert await plugin.create(refused) == f"job-{refused['metadata']['uid']}"
+        uids = [pod["metadata"]["uid"] for pod in (lost, cut_off, refused)]
+        assert sorted(batch.submissions) == sorted(uids)
+
+
+async def test_a_refusal_after_a_restart_is_told_in_the_status(
+    home: Path, batch: FakeBatchSystem
+) -> None:
+    batch.open.clear()
+    pod = make_pod()
+    before = Pods(settings(home), batch, AccountPolicy())
+    await before.start()
+    creation = asyncio.create_task(before.create({"pod": pod}))
+    await batch.submitting.wait()
+    creation.cancel()
+    await before.stop()
+    batch.open.set()
+    batch.refusal = "the partition is closed"
+    async with running(home, fake=batch) as plugin:
+        ended = await plugin.wait_for(pod, "terminated")
+        assert (ended["reason"], ended["message"]) == ("StartError", batch.refusal)
+        assert await plugin.try_create(pod) == (422, batch.refusal)
+        assert await plugin.delete(pod) == "deleted"
+        assert left(home) == []
