@@ -128,6 +128,17 @@ class OtherImage(_Model):
         return not self.allow or re.fullmatch(self.allow, image) is not None
 
 
+class Limits(_Model):
+    """How many workloads there may be at the site at once, waiting ones included."""
+
+    workloads: int | None = Field(
+        default=None, strict=True, ge=1, le=1_000_000, description="Of all users together."
+    )
+    workloads_per_user: int | None = Field(
+        default=None, strict=True, ge=1, le=1_000_000, description="Of one user."
+    )
+
+
 class Profile(_Model):
     """What a user picks at a site."""
 
@@ -136,6 +147,9 @@ class Profile(_Model):
     description: Line = Field(default="", description="One line for the user.")
     walltime: Walltime | None = Field(
         default=None, description="Longest run; absent: the site's. A partition's own comes first."
+    )
+    idle: Walltime | None = Field(
+        default=None, description="How long a kernel may do nothing; absent: the site's."
     )
     sizes: tuple[Size, ...] = Field(
         min_length=1, description="What the user may choose from; the first is the default."
@@ -270,6 +284,14 @@ class Site(_Model):
     )
     walltime: Walltime | None = Field(
         default=None, description="Longest run, for profiles and partitions without their own."
+    )
+    idle: Walltime | None = Field(
+        default=None,
+        description="How long a kernel may do nothing before it is ended, for profiles without "
+        "their own; absent: as long as it runs.",
+    )
+    limits: Limits = Field(
+        default_factory=Limits, description="How many workloads there may be at once."
     )
     profiles: tuple[Profile, ...] = Field(
         min_length=1, description="What a user picks at the site."

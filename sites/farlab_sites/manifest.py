@@ -101,6 +101,11 @@ def walltime(site: Site, profile: Profile, partition: Partition | None) -> int |
     return (partition and partition.walltime) or profile.walltime or site.walltime
 
 
+def idle_time(site: Site, profile: Profile) -> int | None:
+    """Return how long in seconds a kernel may do nothing: as the profile says, else the site."""
+    return profile.idle or site.idle
+
+
 def slurm_flags(partition: Partition | None, seconds: int | None) -> str:
     """Return the options of `sbatch` for a partition and a walltime; empty where there are none."""
     flags = []
