@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import socket
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection
+from websockets.protocol import Protocol, Side
 
 from farlab_relay import protocol
 from farlab_relay.links import Link
@@ -71,6 +75,29 @@ class RawClientConnection(ClientConnection):
     def take_over(self, heartbeat: float) -> Link:
         """Make it the end of a stream."""
         return Link(self, heartbeat=heartbeat, early=bytes(self._early))
+
+
+class AdoptedConnection(Connection):
+    """A connection whose opening handshake another server did."""
+
+    def __init__(self) -> None:
+        super().__init__(Protocol(Side.SERVER))
+        self._early = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep bytes that come before the Link takes over."""
+        self._early += data
+
+    def take_over(self, heartbeat: float) -> Link:
+        """Make it the end of a stream."""
+        return Link(self, heartbeat=heartbeat, early=bytes(self._early))
+
+
+async def adopt(connected: socket.socket, *, heartbeat: float = protocol.HEARTBEAT) -> Link:
+    """Make a socket the end of a stream; a WebSocket handshake was just answered on it."""
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.connect_accepted_socket(AdoptedConnection, connected)
+    return connection.take_over(heartbeat)
 
 
 def target(relay_url: str, path: AgentPath) -> str:

@@ -22,7 +22,7 @@ from farlab_relay import protocol
 from farlab_relay.handshake import RawServerConnection
 from farlab_relay.inprocess import Stream
 from farlab_relay.protocol import AgentEvent, AgentPath
-from farlab_relay.streams import Door, Socket, join
+from farlab_relay.streams import Door, End, Socket, join
 from farlab_relay.workloads import StreamRefusedError, Workload
 
 __all__ = ["AgentEvent", "Relay", "Stream", "StreamRefusedError"]
@@ -103,10 +103,13 @@ class Relay:
 
     async def connect(self, workload: str, port: int) -> Stream:
         """Connect to a workload's port from inside this process. Raises StreamRefusedError."""
-        link = await self._workload(workload).open_stream(port)
         stream = Stream()
-        join(stream, link)
+        join(stream, await self.open_stream(workload, port))
         return stream
+
+    async def open_stream(self, workload: str, port: int) -> End:
+        """Return a connection to a workload's port, to be joined. Raises StreamRefusedError."""
+        return await self._workload(workload).open_stream(port)
 
     def is_connected(self, workload: str) -> bool:
         """Tell whether the workload's agent is connected now."""
