@@ -117,6 +117,7 @@ class Channels:
         )
         self._interrupt = interrupt
         self._cells: dict[str, Cell] = {}
+        self._asked: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._welcome = asyncio.Event()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -176,9 +177,22 @@ class Channels:
         message = self.session.msg(kind, content, parent=parent, metadata=metadata)
         if id_:
             message["header"]["msg_id"] = message["msg_id"] = id_
-        frames = [*self.session.serialize(message), *map(bytes, buffers or ())]
-        self._sockets[channel].send(frames)
+        self.pass_on(channel, {**message, "buffers": buffers or ()})
         return str(message["msg_id"])
+
+    def pass_on(self, channel: str, message: Message) -> None:
+        """Send a message with the header that it has, such as a frontend's."""
+        frames = [*self.session.serialize(message), *map(bytes, message["buffers"])]
+        self._sockets[channel].send(frames)
+
+    async def ask(self, channel: str, kind: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Send a request that is no cell, and wait for its reply's content."""
+        id_ = self.send(channel, kind, content)
+        reply = self._asked[id_] = asyncio.get_running_loop().create_future()
+        try:
+            return await reply
+        finally:
+            del self._asked[id_]
 
     def _receive(self, channel: str, frames: list[bytes]) -> None:
         _, parts = self.session.feed_identities(frames)
@@ -190,8 +204,11 @@ class Channels:
         if message["msg_type"] == "iopub_welcome":
             self._welcome.set()
             return
-        cell = self._cells.get(str(message["parent_header"].get("msg_id")))
-        if cell is None:
+        parent = str(message["parent_header"].get("msg_id"))
+        cell, reply = self._cells.get(parent), self._asked.get(parent)
+        if reply is not None and channel != "iopub" and not reply.done():
+            reply.set_result(message["content"])
+        elif cell is None:
             if channel == "iopub" and self.listen is not None:
                 self.listen(message)
         elif channel == "iopub":
