@@ -12,11 +12,12 @@ from .endings import ENDED, Ending, ending_of
 from .errors import SpawnRefused
 from .pages import failure_html
 from .progress import Feed, Step, newest, steps, tail
-from .service import CALL_S, HubService, ServiceError, ServiceUnreachableError, Workload
+from .service import CALL_S, CANCEL_S, HubService, ServiceError, ServiceUnreachableError, Workload
 
 LONG_POLL_S = 20.0
 LOG_POLL_S = 3.0  # while JupyterLab starts, its log is what the user watches
 RETRY_S = 1.0
+UNSENT_CANCEL_S = 3.0
 PATIENCE_S = 60.0  # how long an unreachable hub service (restarted, say) is waited for
 
 
@@ -133,7 +134,9 @@ class DirectServer:
             # A request on its way can't be called back: cancelling before it arrives does nothing.
             await asyncio.wait([self._creating], timeout=CALL_S)
         uid = self.uid
-        if uid and not await self._cancel(uid):
+        # What never reached its site ends without it; that nobody confirms it does not matter.
+        limit = CANCEL_S if self._reached_site else UNSENT_CANCEL_S
+        if uid and not await self._cancel(uid, limit):
             _keep(asyncio.create_task(self._cancel_later(uid)))
 
     def _not_known(self) -> int | None:
@@ -228,10 +231,16 @@ class DirectServer:
             status=status,
         )
 
-    async def _cancel(self, uid: str) -> bool:
+    @property
+    def _reached_site(self) -> bool:
+        """Whether the site may have a job of it; after a restart that is not known."""
+        steps = self.feed.steps
+        return self.ready or not steps or any(step.stage != "requested" for step in steps)
+
+    async def _cancel(self, uid: str, limit: float = CANCEL_S) -> bool:
         """Ask once for the workload's end; say whether the hub service has taken it in."""
         try:
-            await self.service.cancel(uid)
+            await self.service.cancel(uid, limit)
         except ServiceError as error:
             self.log.warning("Cannot cancel server %s yet: %s", uid, error)
             return False

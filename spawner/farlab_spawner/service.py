@@ -81,11 +81,11 @@ class HubService:
             raise
         return _as_dict(answer)
 
-    async def cancel(self, uid: str) -> Workload | None:
+    async def cancel(self, uid: str, limit: float = CANCEL_S) -> Workload | None:
         """End a workload; the answer comes when its end is confirmed or after half a minute."""
         try:
             return _as_dict(
-                await self._call("DELETE", f"workloads/{quote(uid)}", limit=CANCEL_S) or {}
+                await self._call("DELETE", f"workloads/{quote(uid)}", limit=limit) or {}
             )
         except ServiceError as error:
             if error.status == 404 and not isinstance(error, ServiceUnreachableError):

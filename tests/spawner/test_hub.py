@@ -17,6 +17,7 @@ from farlab_real.kernel import RemoteKernel
 from farlab_real.plugin import RunningPlugin
 from farlab_real.processes import wait_until
 from farlab_real.user import HubUser
+from farlab_spawner.progress import STAGES
 
 HUB5 = REPOSITORY / ".venv-hub5/bin/python"
 SMALL = {"profile": "cloud--lab"}
@@ -29,7 +30,7 @@ LINKS = (
     "?opt-profile=cloud--lab&next=/hub/home",
     "?anything=else",
 )
-ANYONE = ("Zoë Ångström", "日本語", "o'neil; rm -rf /", "émile@example.org")
+ANYONE = "Zoë 日本語 o'neil; $(rm -rf ~)@example.org"
 
 
 @dataclass
@@ -74,11 +75,11 @@ def catalogue(plugin: RunningPlugin) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module", params=["6", "5"])
+@pytest.fixture(scope="module", params=["6"])
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
-    """A hub of JupyterHub 6, and once more with JupyterHub 5, where most hubs are."""
+    """A hub of JupyterHub 6; for the tests of `both`, once more with JupyterHub 5."""
     python = Path(sys.executable) if request.param == "6" else HUB5
     if not python.exists():
         pytest.skip("JupyterHub 5 is not installed here: `make test` does it")
@@ -92,12 +93,16 @@ def world(
         yield World(hub, plugin)
 
 
+both = pytest.mark.parametrize("world", ["6", "5"], indirect=True)
+
+
 def text_of(html: str, element: str) -> str:
     """Return the text in the element with this id, up to the end of its `div`."""
     found = re.search(rf'(?s)<div[^>]*id="{element}".*?</div>\s*(</div>|<form|<div|<p)', html)
     return " ".join(re.sub(r"<[^>]+>", " ", found[0]).split()) if found else ""
 
 
+@both
 def test_link_starts_nothing(world: World) -> None:
     ada = world.user("ada")
     for link in LINKS:
@@ -123,6 +128,7 @@ def test_form_shows_the_sites_as_they_are(world: World) -> None:
     assert "Members" in world.user("eve").form()
 
 
+@both
 def test_what_is_not_on_the_form_is_refused_with_the_choice_kept(world: World) -> None:
     ada = world.user("ada")
     refused = ada.spawn({**WHOLE, "image": "unlisted-choice", "image--unlisted-choice": "/evil; x"})
@@ -153,14 +159,13 @@ def test_api_is_checked_like_the_form(world: World) -> None:
     assert world.live() == {}
 
 
+@both
 def test_from_the_form_to_a_cell_and_back(world: World) -> None:
     ada = world.user("ada")
     ada.spawn(SMALL)
     events = list(ada.progress())
     stages = [event["farlab"]["stage"] for event in events if "farlab" in event]
-    assert stages == sorted(
-        stages, key=["requested", "submitted", "queued", "starting", "ready"].index
-    )
+    assert stages == sorted(stages, key=STAGES.index)
     assert any(event.get("farlab", {}).get("job_id") for event in events)
     assert events[-1]["ready"], events
     ada.wait_until_ready()
@@ -192,6 +197,7 @@ def test_waiting_job_tells_why_and_can_be_cancelled(world: World) -> None:
     ada.stop()
 
 
+@both
 def test_start_can_be_cancelled_at_once(world: World) -> None:
     ada = world.user("ada")
     ada.spawn(SMALL)
@@ -211,6 +217,7 @@ def test_site_that_is_down_is_tried_and_can_be_left(world: World) -> None:
     assert world.live() == {}
 
 
+@both
 def test_start_that_fails_shows_the_log_and_the_way_back(world: World) -> None:
     ada = world.user("ada")
     ada.spawn({**SMALL, "image": "broken"})
@@ -218,7 +225,7 @@ def test_start_that_fails_shows_the_log_and_the_way_back(world: World) -> None:
     page = ada.http.get("hub/spawn-pending/ada").text
     failed = text_of(page, "fl-failed")
     assert "Your server at UKRI Cloud did not start" in failed
-    assert 'href="/hub/spawn/ada/"' in page
+    assert re.search(r'id="start"[^>]*href="/hub/spawn/ada', page)
     form = ada.form()
     assert "did not start" in text_of(form, "fl-ending")
     assert re.search(r'<option value="broken"[^>]* selected', form)
@@ -268,9 +275,8 @@ def test_restart_of_the_hub_keeps_what_runs_and_what_waits(world: World) -> None
     assert world.live() == {}
 
 
-@pytest.mark.parametrize("name", ANYONE)
-def test_any_user_name(world: World, name: str) -> None:
-    user = world.user(name)
+def test_any_user_name(world: World) -> None:
+    user = world.user(ANYONE)
     user.spawn(SMALL)
     user.wait_until_ready()
     assert user.get("api/status").status_code == 200

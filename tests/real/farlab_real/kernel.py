@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ class RemoteKernel:
     def __init__(self, user: HubUser, server: str = "", *, kernel_id: str = "") -> None:
         self._user = user
         self._server = server
+        self._open = ExitStack()
         self.id = kernel_id or self._start()
         self.connect()
 
@@ -33,11 +35,14 @@ class RemoteKernel:
         """Open the kernel's WebSocket, in place of one that was lost."""
         url = self._user.url(f"api/kernels/{self.id}/channels", self._server)
         request = self._user.http.build_request("GET", url)
-        self._socket = connect(
-            url.replace("http", "ws", 1),
-            additional_headers={"Cookie": request.headers.get("Cookie", "")},
-            open_timeout=60,
-            max_size=None,
+        self.close()
+        self._socket = self._open.enter_context(
+            connect(
+                url.replace("http", "ws", 1),
+                additional_headers={"Cookie": request.headers.get("Cookie", "")},
+                open_timeout=60,
+                max_size=None,
+            )
         )
 
     def run(self, code: str, timeout: float = 60.0) -> str:
@@ -66,7 +71,7 @@ class RemoteKernel:
 
     def close(self) -> None:
         """Close the connection; the kernel goes on."""
-        self._socket.close()
+        self._open.close()
 
     def __enter__(self) -> Self:
         return self
