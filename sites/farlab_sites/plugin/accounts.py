@@ -28,7 +28,7 @@ LOWEST_UID = 1000
 NOBODY = 65534
 PATH = "/usr/local/bin:/usr/bin:/bin"
 LIMIT = 30.0  # seconds for one command
-GRACE = 5.0  # seconds more than the command's own limit, for sudo and the fork
+GRACE = 5.0  # seconds for a command to end when told to, and for sudo to start one
 LOOKUP_KEPT = 60.0  # seconds
 MOST_READ = 64 * 1024 * 1024  # bytes of a file that are read at most
 
@@ -149,6 +149,11 @@ def environment(account: Account, extra: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": PATH, "LANG": "C.UTF-8", **who, **extra}
 
 
+def needs_sudo(account: Account | None) -> bool:
+    """Say whether this process needs sudo to act as the account."""
+    return account is not None and os.geteuid() not in {0, account.uid}
+
+
 def command(
     account: Account | None, argv: Sequence[str], env: Mapping[str, str]
 ) -> tuple[list[str], dict[str, Any]]:
@@ -161,7 +166,7 @@ def command(
     if account is None or account.uid == own.uid:
         return list(argv), {"env": environment(own, env), "cwd": "/"}
     full = environment(account, env)
-    if own.uid == 0:
+    if not needs_sudo(account):
         keywords = {"user": account.uid, "group": account.gid, "extra_groups": account.groups}
         return list(argv), {"env": full, "cwd": "/", **keywords}
     pairs = [f"{name}={value}" for name, value in full.items()]
@@ -179,16 +184,15 @@ async def run(
 ) -> Done:
     """Run a command as the account, for at most `limit` seconds.
 
-    The limit holds inside too (`timeout`), because nobody but root can end what sudo started,
-    and so that a command ends even when the plugin itself was killed meanwhile.
+    Through sudo the limit holds inside (`timeout`): nobody but root can end what sudo started.
 
     Raises:
         CommandTimeout: it did not end in time.
         AccountError: it could not be started, or sudo refused.
 
     """
-    bounded = ["timeout", "--kill-after=2", f"{limit:g}", *argv]
-    full, keywords = command(account, bounded, env or {})
+    inside = ["timeout", "--kill-after=2", f"{limit:g}"] if needs_sudo(account) else []
+    full, keywords = command(account, [*inside, *argv], env or {})
     pipe = asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(
@@ -197,23 +201,27 @@ async def run(
     except OSError as error:
         raise AccountError(f"could not run {argv[0]}: {error.strerror}") from None
     try:
-        out, err = await asyncio.wait_for(process.communicate(stdin), limit + GRACE)
+        out, err = await asyncio.wait_for(
+            process.communicate(stdin), limit + GRACE if inside else limit
+        )
     except TimeoutError:
         raise CommandTimeout(f"{argv[0]} did not end within {limit:g} s") from None
     finally:
         await _end(process)
     done = Done(process.returncode or 0, out, err.decode(errors="replace"))
-    if done.code in (124, 137, -signal.SIGKILL):
+    if inside and done.code in {124, 137}:
         raise CommandTimeout(f"{argv[0]} did not end within {limit:g} s")
     _check_sudo(account, done)
     return done
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a command that nobody waits for any more; `timeout` passes the signal on."""
-    if process.returncode is None:
+    """End a command that nobody waits for any more, with all it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is not None:
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, number)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), GRACE)
 
@@ -321,9 +329,9 @@ async def read_file(
     It is the last `tail` bytes where that is not 0, otherwise `most` bytes from `start` on. What is
     not a regular file of the account's own is absent: a link, a FIFO, someone else's file.
     """
-    own = own_account()
-    if account is None or own.uid in {account.uid, 0}:
-        return await asyncio.to_thread(_read_own, (account or own).uid, path, tail, start, most)
+    if account is None or not needs_sudo(account):
+        uid = (account or own_account()).uid
+        return await asyncio.to_thread(_read_own, uid, path, tail, start, most)
     argv = ["/bin/sh", "-c", READ, "sh", str(path), str(tail), str(start + 1), str(most)]
     done = await run(account, argv)
     return done.out if done.code == 0 else None

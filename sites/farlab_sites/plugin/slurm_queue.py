@@ -15,7 +15,7 @@ from farlab_sites.plugin.slurm_commands import SlurmCommands
 
 PATIENCE = 5.0  # seconds that a caller waits for an answer when an older one is there
 TOO_OLD = 60.0  # seconds after which an answer is none
-SHARE = 4.0  # looks take at most a quarter of a slow controller's time,
+SHARE = 2.0  # looks at a slow controller take at most half of the time,
 LONGEST_PAUSE = 15.0  # seconds, unless the pauses would become longer than this
 
 # The name comes last and is cut to the length of a UUID: whatever other users call their jobs,
@@ -188,7 +188,7 @@ class Queue:
             self._asked = taken = time.monotonic()
             self._last = Snapshot(parse(await self._commands.query(*SQUEUE)), taken)
             self._error = None
-            slow = SHARE * (time.monotonic() - taken)
+            slow = SHARE * (time.monotonic() - taken)  # from start to start
             self._pause = max(self._every, min(slow, LONGEST_PAUSE))
         except BatchSystemDown as error:
             self._error = error
