@@ -17,18 +17,21 @@ from typing import Any
 from farlab_kernels.keeper.messages import Frames, MessageError, border, read
 
 WINDOW = 50
-_CELL = "execute_request"
 _LOST_REPLY = 2.0  # seconds after a cell's idle in which its reply is still waited for
 
 
 @dataclass(slots=True)
 class Request:
-    """A message for the shell channel; `at` is its delimiter's index."""
+    """A message for the shell channel; `at` is its delimiter's index.
+
+    `cell`: it is a cell, and so waits for the one before it.
+    """
 
     frames: Frames
     at: int
     header: dict[str, Any]
     lane: str
+    cell: bool = False
     comm: str = ""
 
     @property
@@ -92,7 +95,7 @@ class Lanes:
     def _advance(self, name: str, lane: _Lane) -> None:
         while lane.waiting and len(lane.sent) < WINDOW:
             request = lane.waiting[0]
-            if request.kind == _CELL:
+            if request.cell:
                 if lane.cell is not None:
                     break
                 lane.cell = request
@@ -125,7 +128,7 @@ class Lanes:
     def _abort_cells(self, lane: _Lane) -> None:
         waiting, lane.waiting = lane.waiting, deque()
         for request in waiting:
-            if request.kind == _CELL:
+            if request.cell:
                 self._abort(request)
             else:
                 lane.waiting.append(request)

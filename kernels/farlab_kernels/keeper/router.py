@@ -202,8 +202,10 @@ class Router:
 
     def _request(self, request: Request) -> None:
         if request.kind == "execute_request":
-            client = request.frames[0].decode()
-            self.cells.begin(request.id, client, str(request.content().get("code", "")))
+            code = request.content().get("code")
+            if isinstance(code, str):  # the kernel answers no other
+                request.cell = True
+                self.cells.begin(request.id, request.frames[0].decode(), code)
         if self.state.state in ("dead", "ended"):
             self._end(request, dead(self.state.reason))
         elif self._channels is None:
