@@ -49,7 +49,7 @@ class Size:
     watched: float  # seconds of status requests
 
 
-QUICK = Size(nodes=25, pods=100, rounds=4, few=5, watched=28)
+QUICK = Size(nodes=25, pods=100, rounds=4, few=5, watched=30)
 FULL = Size(nodes=250, pods=1000, rounds=10, few=5, watched=120)
 
 
@@ -152,23 +152,34 @@ async def all_run(client: Client, pods: Sequence[dict[str, Any]]) -> None:
         await asyncio.sleep(1)
 
 
+def plugin(slurm: SlurmCluster, folder: Path) -> RunningPlugin:
+    """Return a plugin in front of the Slurm, whose queries are noted in `folder/queries`."""
+    folder.mkdir()
+    program = counting_bin(folder / "bin", folder / "queries")
+    return RunningPlugin(folder, {"slurm": {"conf": str(slurm.conf), "bin": str(program)}})
+
+
 async def measure(slurm: SlurmCluster, folder: Path, size: Size) -> None:
-    """Measure and print."""
-    log = folder / "queries"
-    driver = {"conf": str(slurm.conf), "bin": str(counting_bin(folder / "bin", log))}
-    with RunningPlugin(folder / "plugin", {"slurm": driver}) as plugin:
-        client = Client(plugin.url)
-        pods, ours, theirs = await submissions(slurm, client, folder, size)
+    """Measure and print; few and many pods are watched at the same time, by a plugin each."""
+    with plugin(slurm, folder / "many") as large, plugin(slurm, folder / "few") as small:
+        clients = [Client(large.url), Client(small.url)]
+        pods, ours, theirs = await submissions(slurm, clients[0], folder, size)
         print(f"# submissions a second: plugin {ours:.1f}, bare sbatch loop {theirs:.1f}")
         report("plugin_submit_ratio", ours / theirs, ">= 0.8")
+        some = [gpu_pod() for _ in range(size.few)]
+        await through_plugin(clients[1], some)
         began = time.perf_counter()
-        await all_run(client, pods)
+        await all_run(clients[0], pods)
+        await all_run(clients[1], some)
         print(f"# all {len(pods)} pods run {time.perf_counter() - began:.1f} s later")
-        few = await queries_per_minute(client, pods[: size.few], log, size.watched)
-        many = await queries_per_minute(client, pods, log, size.watched)
+        many, few = await asyncio.gather(
+            queries_per_minute(clients[0], pods, folder / "many/queries", size.watched),
+            queries_per_minute(clients[1], some, folder / "few/queries", size.watched),
+        )
         print(f"# queries a minute: {few:.1f} for {size.few} pods, {many:.1f} for {len(pods)}")
         report("plugin_queries_per_minute_ratio", many / few, "<= 1.1")
-        await client.session.close()
+        for client in clients:
+            await client.session.close()
 
 
 def report(name: str, value: float, goal: str) -> None:
