@@ -148,4 +148,4 @@ async def _refusal(relay: Socket, head: Head, rest: bytes) -> _RefusedError:
 def _refuse(agent: Socket, refused: _RefusedError) -> None:
     log.info("an agent was refused: %s", refused)
     agent.take(refused.answer())
-    agent.transport.close()
+    agent.close()

@@ -75,7 +75,7 @@ class Link(TransportEnd):
         """Close with the reason, which the peer's log shows."""
         self._close(protocol.CLOSE_CUT, reason)
         if self.holds_buffer():  # a peer that takes nothing doesn't hear the reason either
-            self.transport.abort()
+            self.abort()
 
     # From the peer to the other end
 
@@ -133,12 +133,12 @@ class Link(TransportEnd):
     def _close(self, code: int, reason: str) -> None:
         self._send_close(code, reason)
         self._held = False  # so that `_beat` gives up on a peer that takes nothing any more
-        self.transport.close()
+        self.close()
 
     def _beat(self) -> None:
         self._silent_beats = 0 if self._held else self._silent_beats + 1
         if self._silent_beats > 3:
-            self.transport.abort()
+            self.abort()
             return
         self._send(PONG, b"")
         self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._beat)

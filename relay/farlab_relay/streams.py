@@ -176,6 +176,16 @@ class TransportEnd(End, asyncio.BufferedProtocol):
             self._held = False
             self.transport.resume_reading()
 
+    def close(self) -> None:
+        """Close once all is sent; a second time would break Python 3.11's TLS transport."""
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if not self.closed.done():
+            self.transport.abort()
+
     def _lost(self, reason: str, *, clean: bool) -> None:
         if not self.closed.done():
             self.closed.set_result(reason)
@@ -199,7 +209,7 @@ class Socket(TransportEnd):
         self._read_all = True
         self.other.finish()
         if self._sent_all:
-            self.transport.close()
+            self.close()
         return self.transport.can_write_eof()
 
     def take(self, data: Bytes) -> None:
@@ -211,7 +221,7 @@ class Socket(TransportEnd):
         """Half-close, or close if that's all."""
         self._sent_all = True
         if self._read_all or not self.transport.can_write_eof():
-            self.transport.close()
+            self.close()
         else:
             with contextlib.suppress(OSError):  # gone already: connection_lost follows
                 self.transport.write_eof()
@@ -227,7 +237,7 @@ class Socket(TransportEnd):
         if sock is not None and not self.transport.is_closing():
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self.transport.abort()
+        self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cut the other end, unless both directions had ended."""

@@ -177,12 +177,23 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def tcp_server(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Serve TCP on loopback; gives the port."""
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    """Serve TCP on loopback; gives the port. Whatever is still open in the end is aborted."""
+    writers = []
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        for writer in writers:
+            if not writer.is_closing():
+                writer.transport.abort()
+        await asyncio.sleep(0)  # lets them be closed
 
 
 @asynccontextmanager
