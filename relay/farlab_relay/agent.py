@@ -30,7 +30,7 @@ from farlab_relay.uplink import RelayRefusedError, Uplink
 
 _REFUSED = 77  # EX_NOPERM
 _STOP_GRACE = 10.0
-_PROBE_INTERVAL = 0.1
+_PROBE_INTERVAL = 0.05
 
 log = logging.getLogger("farlab_relay.agent")
 
