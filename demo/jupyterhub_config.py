@@ -10,11 +10,21 @@ c = get_config()  # noqa: F821  # JupyterHub puts it there
 
 here = Path(__file__).parent
 state = Path(os.environ["FARLAB_DEMO_FOLDER"])
-port = os.environ["FARLAB_DEMO_PORT"]
+port, hub_port, proxy_port, service_port, relay_port = map(
+    int, os.environ["FARLAB_DEMO_PORTS"].split()
+)
 
-farlab_spawner.configure(c, state / "sites.yaml", state_dir=state)
+farlab_spawner.configure(
+    c,
+    state / "sites.yaml",
+    state_dir=state,
+    service_port=service_port,
+    relay_port=relay_port,
+)
 
 c.JupyterHub.bind_url = f"http://127.0.0.1:{port}"
+c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{hub_port}"
+c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{proxy_port}"
 c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.JupyterHub.allow_named_servers = True

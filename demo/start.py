@@ -25,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 sys.path.insert(0, str(REPOSITORY / "tests/real"))
 
+from farlab_real.processes import free_ports  # noqa: E402
 from farlab_real.slurm import SlurmCluster, SlurmUnavailableError  # noqa: E402
 
 SLURM_PACKAGES = ("munge", "slurm-client", "slurm-wlm-basic-plugins", "slurmctld", "slurmd")
@@ -123,7 +124,8 @@ def start_hub(stack: ExitStack, folder: Path, port: int) -> subprocess.Popen[byt
     environ = {
         **os.environ,
         "FARLAB_DEMO_FOLDER": str(folder),
-        "FARLAB_DEMO_PORT": str(port),
+        # The first is for browsers; the others are between the demo's own programs.
+        "FARLAB_DEMO_PORTS": " ".join(map(str, (port, *free_ports(4)))),
         "PATH": os.pathsep.join([str(REPOSITORY / "node_modules/.bin"), os.environ["PATH"]]),
     }
     log = folder / "hub.log"

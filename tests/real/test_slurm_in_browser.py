@@ -46,8 +46,13 @@ def test_gpus_at_vega_from_login_to_stop(hub: RunningHub, slurm: SlurmCluster) -
 
         relay = listener(hub.relay_port)
         relay.kill()
-        wait_until(lambda: listener_or_none(hub.relay_port) not in (None, relay), "a new relay")
-        page.wait_for_selector(".jp-NotebookPanel [data-status='idle']", state="attached")
+        wait_until(
+            lambda: listener_or_none(hub.relay_port) not in (None, relay),
+            "a new relay",
+            deadline=120,
+        )
+        page.reload()
+        ada.wait_for_kernel()
         assert ada.run_cell("print('still', mark)").strip() == "still 42"
 
         assert jobs(slurm)

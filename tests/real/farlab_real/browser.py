@@ -82,7 +82,11 @@ class BrowserUser:
         """Open a Python notebook from the launcher and wait for its kernel."""
         self.page.locator(".jp-LauncherCard[data-category='Notebook']").first.click()
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
-        self.page.wait_for_selector(".jp-NotebookPanel [data-status='idle']", state="attached")
+        self.wait_for_kernel()
+
+    def wait_for_kernel(self) -> None:
+        """Wait until the status bar calls the notebook's kernel idle: only then cells are run."""
+        self.page.locator("#jp-bottom-panel").get_by_text("| Idle").wait_for()
 
     def run_cell(self, code: str) -> str:
         """Type code into the selected cell, run it, and return its output."""
