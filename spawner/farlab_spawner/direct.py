@@ -68,6 +68,18 @@ class DirectServer:
         self.feed = Feed()
         self._stopping = False
 
+    async def clear_out(self, owner: str, server_name: str) -> None:
+        """Cancel what is left of earlier lives of this server, which a lost database forgot."""
+        try:
+            live = await self.service.live()
+        except ServiceError:
+            return  # the start itself will say so
+        mine = ("server", owner, server_name)
+        for uid, workload in live.items():
+            if tuple(map(workload.get, ("kind", "owner", "server_name"))) == mine:
+                self.log.warning("Cancelling %s, which is left of %s/%s", uid, owner, server_name)
+                _keep(asyncio.create_task(self._cancel_until_done(uid)))
+
     async def start(
         self, request: dict[str, Any], limit: float, announced: Callable[[str], None]
     ) -> str:
@@ -137,7 +149,7 @@ class DirectServer:
         # What never reached its site ends without it; that nobody confirms it does not matter.
         limit = CANCEL_S if self._reached_site else UNSENT_CANCEL_S
         if uid and not await self._cancel(uid, limit):
-            _keep(asyncio.create_task(self._cancel_later(uid)))
+            _keep(asyncio.create_task(self._cancel_until_done(uid)))
 
     def _not_known(self) -> int | None:
         """Say what it means that the hub service has no such workload."""
@@ -246,12 +258,12 @@ class DirectServer:
             return False
         return True
 
-    async def _cancel_later(self, uid: str) -> None:
+    async def _cancel_until_done(self, uid: str) -> None:
         """Go on asking: the user need not wait for a hub service that is away."""
         while True:
-            await asyncio.sleep(RETRY_S * 5)
             if await self._cancel(uid):
                 return
+            await asyncio.sleep(RETRY_S * 5)
 
 
 _tasks: set[asyncio.Task[None]] = set()

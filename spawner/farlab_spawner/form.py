@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
 
 from farlab_sites.catalogue import Partition, Profile, Site
 from farlab_sites.manifest import walltime
@@ -14,24 +11,21 @@ from farlab_sites.profiles import UNLISTED, profile_slug
 from farlab_sites.units import slug
 
 from .endings import Ending
+from .facts import (
+    Entry,
+    Moment,
+    about_partition,
+    account_of,
+    badge_of,
+    is_full,
+    live_facts,
+    offered,
+    soonest,
+)
 from .options import OTHER, PROFILE_FIELD, Options, field_name
-from .words import count, duration, limit_of
+from .words import duration, limit_of
 
 KINDS = {"cloud": "Cloud", "hpc": "HPC", "htc": "HTC", "quantum": "Quantum"}
-FRESH_S = 120.0
-"""Facts that are older are shown with their age."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A time to show: seconds since the epoch, which the browser turns into the reader's time."""
-
-    epoch: float
-
-    @property
-    def text(self) -> str:
-        """The same in UTC."""
-        return time.strftime("%H:%M UTC", time.gmtime(self.epoch))
 
 
 @dataclass(frozen=True)
@@ -146,7 +140,7 @@ class FormRequest:
     """What the form is made of."""
 
     sites: Sequence[Site]
-    facts: Mapping[str, Mapping[str, Any]] | None = None  # site -> the hub service's entry
+    facts: Mapping[str, Entry] | None = None  # site -> the hub service's entry
     options: Options = field(default_factory=dict)  # what is selected first
     notes: tuple[str, ...] = ()
     ending: Ending | None = None
@@ -172,7 +166,7 @@ def form_view(request: FormRequest) -> FormView:
     )
 
 
-def _entry(request: FormRequest, site: Site) -> Mapping[str, Any] | None:
+def _entry(request: FormRequest, site: Site) -> Entry | None:
     return None if request.facts is None else request.facts.get(site.name)
 
 
@@ -186,13 +180,12 @@ def _closed_note(cards: Sequence[Card], wanted: str) -> tuple[str, ...]:
     return tuple(f"{card.title} cannot be chosen now: {card.reason}" for card in closed)
 
 
-def _card(site: Site, entry: Mapping[str, Any] | None, options: Options) -> Card:
+def _card(site: Site, entry: Entry | None, options: Options) -> Card:
     """Return one site's card; `entry` is the hub service's knowledge of it."""
     usable = entry is None or bool(entry.get("open"))
-    facts = _facts(entry)
-    partitions = _partitions(entry)
-    full = _is_full(partitions)
-    badge, tone = _badge(site, entry, full)
+    partitions = offered(site, entry)
+    full = is_full(partitions)
+    badge, tone = badge_of(site, entry, full)
     return Card(
         name=site.name,
         title=site.title,
@@ -204,95 +197,15 @@ def _card(site: Site, entry: Mapping[str, Any] | None, options: Options) -> Card
         badge=badge,
         tone=tone,
         reason="" if usable or entry is None else str(entry.get("reason") or "It is closed now."),
-        account=_account(site, entry),
-        facts=facts,
-        start=_soonest(partitions) if full else None,
+        account=account_of(site, entry),
+        facts=live_facts(partitions, (entry or {}).get("age_s")),
+        start=soonest(partitions) if full else None,
         profile_field=f"{PROFILE_FIELD}{site.name}",
         profiles=_profiles(site, options, partitions),
     )
 
 
-def _badge(site: Site, entry: Mapping[str, Any] | None, full: bool) -> tuple[str, str]:
-    """Return the state of a site in one or two words, and its tone."""
-    if entry is None:
-        return "State unknown", "unknown"
-    if entry.get("open"):
-        return ("Busy", "warn") if full else ("Available", "ok")
-    # A site that can be reached and may not be used lacks this user's account.
-    linked = site.accounts is None or entry.get("account") or not entry.get("facts")
-    return ("Unavailable", "off") if linked else ("Not linked", "warn")
-
-
-def _is_full(partitions: Sequence[Mapping[str, Any]]) -> bool:
-    """Say whether no partition has anything free."""
-    known = [p["nodes_free"] for p in partitions if isinstance(p.get("nodes_free"), int)]
-    return bool(known) and not any(known)
-
-
-def _partitions(entry: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
-    """Return what a site says about its partitions; nothing in it is taken for granted."""
-    facts = (entry or {}).get("facts")
-    listed = facts.get("partitions") if isinstance(facts, Mapping) else None
-    return [p for p in listed if isinstance(p, Mapping)] if isinstance(listed, list) else []
-
-
-def _facts(entry: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Return the live facts of a site, each as a few words."""
-    partitions = _partitions(entry)
-    lines = [_free(partitions, "nodes", "node"), _free(partitions, "gpus", "GPU")]
-    if _sum(partitions, "nodes") == 1:  # then its cores say more
-        cpus = _sum(partitions, "cpus_free")
-        lines[0] = "" if cpus is None else f"{count(cpus, 'CPU core')} free"
-    waiting = _sum(partitions, "waiting")
-    if waiting is not None:
-        lines.append(f"{count(waiting, 'job')} waiting" if waiting else "no jobs waiting")
-    age = (entry or {}).get("age_s")
-    if any(lines) and isinstance(age, int | float) and age > FRESH_S:
-        lines.append(f"as of {duration(age)} ago")
-    return tuple(line for line in lines if line)
-
-
-def _free(partitions: Sequence[Mapping[str, Any]], key: str, thing: str) -> str:
-    """Return how many of a thing are free, of how many; empty where it is not known."""
-    total, free = _sum(partitions, key), _sum(partitions, f"{key}_free")
-    return f"{free:,} of {count(total, thing)} free" if total and free is not None else ""
-
-
-def _sum(partitions: Sequence[Mapping[str, Any]], key: str) -> int | None:
-    """Return a figure over all partitions; None where none of them gives it."""
-    values = [p[key] for p in partitions if isinstance(p.get(key), int)]
-    return sum(values) if values else None
-
-
-def _soonest(partitions: Sequence[Mapping[str, Any]]) -> Moment | None:
-    """Return the earliest start that the batch system expects; None where it does not say."""
-    starts = [moment for p in partitions if (moment := _moment(p.get("start_estimate")))]
-    return min(starts, key=lambda moment: moment.epoch, default=None)
-
-
-def _moment(value: object) -> Moment | None:
-    """Read a time to come: seconds since the epoch, or ISO 8601 (UTC where it does not say)."""
-    try:
-        if isinstance(value, str):
-            read = datetime.fromisoformat(value)
-            value = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
-    except ValueError:
-        return None
-    in_future = isinstance(value, int | float) and value > time.time()
-    return Moment(float(value)) if in_future else None  # type: ignore[arg-type]
-
-
-def _account(site: Site, entry: Mapping[str, Any] | None) -> str:
-    """Say whose account the job runs under; nothing where the site has no accounts to map."""
-    account = (entry or {}).get("account")
-    if account:
-        return f"linked as {account}"
-    return "" if site.accounts is None or entry is None else "no account linked"
-
-
-def _profiles(
-    site: Site, options: Options, facts: Sequence[Mapping[str, Any]]
-) -> tuple[ProfileView, ...]:
+def _profiles(site: Site, options: Options, facts: Sequence[Entry]) -> tuple[ProfileView, ...]:
     wanted = options.get("profile")
     slugs = [profile_slug(site, profile) for profile in site.profiles]
     chosen = wanted if wanted in slugs else slugs[0]
@@ -307,7 +220,7 @@ def _profile(
     profile: Profile,
     selected: bool,
     options: Options,
-    facts: Sequence[Mapping[str, Any]],
+    facts: Sequence[Entry],
 ) -> ProfileView:
     """Return one profile with its selects, the last choice selected."""
     name = profile_slug(site, profile)
@@ -348,32 +261,16 @@ def _options(profile: str, option: str, label: str, items: list[Item], wanted: s
     return Select(field_name(profile, option), label, tuple(marked))
 
 
-def _partition(
-    site: Site, profile: Profile, partition: Partition, facts: Sequence[Mapping[str, Any]]
-) -> Item:
+def _partition(site: Site, profile: Profile, partition: Partition, facts: Sequence[Entry]) -> Item:
     """Return a partition's entry with what is known about it now."""
-    known = _known(partition, facts)
-    parts = []
-    if partition.gpus and isinstance(known.get("gpus_free"), int):
-        parts.append(f"{count(known['gpus_free'], 'GPU')} free")
-    elif partition.partition and isinstance(known.get("nodes_free"), int):
-        parts.append(f"{count(known['nodes_free'], 'node')} free")
-    if isinstance(known.get("waiting"), int) and known["waiting"]:
-        parts.append(f"{count(known['waiting'], 'job')} waiting")
+    hint, start = about_partition(partition, facts)
     return Item(
         slug(partition.title),
         partition.title,
-        hint=", ".join(parts),
-        start=_moment(known.get("start_estimate")),
+        hint=hint,
+        start=start,
         limit=limit_of(walltime(site, profile, partition)),
     )
-
-
-def _known(partition: Partition, facts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the facts of a partition; a site without partitions has one entry for all."""
-    if partition.partition is None:
-        return facts[0] if len(facts) == 1 else {}
-    return next((known for known in facts if known.get("name") == partition.partition), {})
 
 
 def _other(site: Site, profile: Profile, name: str, text: str) -> OtherImage:

@@ -75,6 +75,7 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         log_in_one_line(self.log)
         self._direct = DirectServer(self.service, self.log)
+        self._is_kubernetes = False  # whether the server, if any, is KubeSpawner's own
         self._prefill = Prefill({})
         self._pristine: dict[str, Any] = {}
 
@@ -193,7 +194,8 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
 
     def start(self) -> Awaitable[str]:
         """Start the server where the user chose; return its address once JupyterLab answers."""
-        if self.choice.site.carrier.direct:
+        self._is_kubernetes = self.choice.site.carrier.kubernetes is not None
+        if not self._is_kubernetes:
             return self._start_direct()
         started: Awaitable[str] = super().start()
         return started
@@ -235,22 +237,24 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
 
     async def go_on(self) -> None:
         """Wait for a server that was still starting when the hub was restarted."""
-        self._follow(await self._direct.resume(self.start_timeout))
+        self._follow(await self._direct.resume(self._patience))
         self._save()
-
-    @property
-    def _is_kubernetes(self) -> bool:
-        """Whether the server that this spawner has now, if any, is KubeSpawner's own."""
-        return not self._direct.uid and self._start_future is not None
 
     async def _start_direct(self) -> str:
         await self.load_user_options()
         chosen = self.choice
         secret = secrets.token_urlsafe(32)
+        await self._direct.clear_out(self.user.name, self.name)
         self._direct.prepare(str(uuid.uuid4()), chosen.site.title)
         self._save()
         request = workload_request(self, chosen, self._direct.uid, secret, await self._pod())
-        return await self._direct.start(request, self.start_timeout - HEAD_START_S, self._announced)
+        return await self._direct.start(request, self._patience, self._announced)
+
+    @property
+    def _patience(self) -> float:
+        """How long to wait for a start, in seconds: until shortly before JupyterHub gives up."""
+        limit: float = self.start_timeout
+        return max(limit - HEAD_START_S, limit / 2)
 
     async def _pod(self) -> dict[str, Any]:
         """Return KubeSpawner's manifest as JSON."""
@@ -286,7 +290,7 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
         user, server = quote(self.user.name, safe=""), quote(self.name, safe="")
         api = f"users/{user}/servers/{server}" if server else f"users/{user}/server"
         return StartView(
-            title=self._direct.site or "your server",
+            title=f"Starting JupyterLab at {self._direct.site or 'your site'}",
             summary=self._summary(),
             stages=stage_views(steps),
             log=steps[-1].log_tail if steps else "",
@@ -317,15 +321,17 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
     def get_state(self) -> dict[str, Any]:
         """Return what the hub's database keeps."""
         state: dict[str, Any] = super().get_state()
-        return state | {"farlab": self._direct.saved()}
+        return state | {"farlab": self._direct.saved() | {"kubernetes": self._is_kubernetes}}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up a server after a hub restart."""
         super().load_state(state)
         if isinstance(saved := state.get("farlab"), dict):
             self._direct.restore(saved)
+            self._is_kubernetes = bool(saved.get("kubernetes"))
 
     def clear_state(self) -> None:
         """Forget a server that has ended; how it ended is shown on the next form."""
         super().clear_state()
         self._direct.forget()
+        self._is_kubernetes = False

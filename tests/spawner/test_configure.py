@@ -26,13 +26,18 @@ def test_hub_gets_spawner_service_and_rights(sites_file: Path, tmp_path: Path) -
     assert service["url"] == "http://127.0.0.1:1234"
     assert f"--catalogue={sites_file}" in service["command"]
     assert "--relay-port=1235" in service["command"]
-    assert config.JupyterHub.load_roles == [
+    user, server, spawner = config.JupyterHub.load_roles
+    access = "access:services!service=farlab"
+    assert user == {"name": "user", "scopes": ["self", access]}
+    assert server["name"] == "server"
+    assert server["scopes"] == ["users:activity!user", "access:servers!server", access]
+    assert spawner == (
         {
             "name": "farlab-spawner",
             "scopes": ["custom:farlab:spawn"],
             "services": [caller["name"]],
         }
-    ]
+    )
     assert config.FarlabSpawner.service_url == "http://127.0.0.1:1234"
     assert config.FarlabSpawner.relay_url == "ws://127.0.0.1:1235"
 
@@ -55,13 +60,16 @@ def test_tokens_are_private_and_kept(sites_file: Path, tmp_path: Path) -> None:
 def test_what_the_hub_had_before_stays(sites_file: Path, tmp_path: Path) -> None:
     before = Config()
     before.JupyterHub.services = [{"name": "mine"}]
-    before.JupyterHub.load_roles = [{"name": "mine"}]
+    before.JupyterHub.load_roles = [{"name": "mine"}, {"name": "user", "scopes": ["self", "more"]}]
     before.JupyterHub.custom_scopes = {"custom:mine": {"description": "x"}}
     before.JupyterHub.template_paths = ["/mine"]
     config = configured(sites_file, tmp_path, before)
     assert config.JupyterHub.services[0] == {"name": "mine"}
-    assert config.JupyterHub.load_roles[0] == {"name": "mine"}
-    assert set(config.JupyterHub.custom_scopes) == {"custom:mine", "custom:farlab:spawn"}
+    mine, user, *_ = config.JupyterHub.load_roles
+    assert mine == {"name": "mine"}
+    assert user["scopes"] == ["self", "more", "access:services!service=farlab"]
+    ours = {"custom:farlab:spawn", "custom:farlab:admin"}
+    assert set(config.JupyterHub.custom_scopes) == {"custom:mine", *ours}
     assert config.JupyterHub.template_paths[0] == "/mine"
 
 

@@ -282,3 +282,15 @@ async def test_new_start_forgets_the_last_end(server: DirectServer) -> None:
     server.ending = Ending("OOMKilled", "")
     server.prepare("2", "Vega HPC")
     assert server.ending is None
+
+
+async def test_what_an_earlier_life_left_is_cancelled(
+    fake_service: Any, server: DirectServer
+) -> None:
+    for uid, owner, name in (("1", "ada", ""), ("2", "ada", "named"), ("3", "bob", "")):
+        workload = {"uid": uid, "kind": "server", "owner": owner, "server_name": name}
+        fake_service.workloads[uid] = workload | {"events": []}
+        fake_service.event(uid, "ready")
+    await server.clear_out("ada", "")
+    await until(lambda: fake_service.workloads["1"]["state"] == "cancelled")
+    assert [fake_service.workloads[uid]["state"] for uid in ("2", "3")] == ["ready", "ready"]

@@ -49,7 +49,7 @@ def test_one_card_a_site_in_the_catalogues_order(catalogue: Catalogue) -> None:
 
 def test_live_facts(catalogue: Catalogue) -> None:
     vega = card(view(catalogue), "vega")
-    assert vega.facts == ("2 of 4 nodes free", "5 of 8 GPUs free", "3 jobs waiting")
+    assert vega.facts == ("2 of 4 nodes, 5 of 8 GPUs free", "3 jobs waiting")
     assert (vega.badge, vega.tone) == ("Available", "ok")
     assert vega.account == "linked as itw001"
     gpu = profile(vega, "vega--gpu")
@@ -60,12 +60,24 @@ def test_live_facts(catalogue: Catalogue) -> None:
     ]
 
 
+def test_partitions_are_told_apart(catalogue: Catalogue) -> None:
+    gpu = {"name": "gpu", "nodes": 4, "nodes_free": 1, "gpus": 8, "gpus_free": 2, "waiting": 1}
+    debug = {"name": "debug", "nodes": 4, "nodes_free": 4, "waiting": 9}
+    both = {"partitions": [debug, gpu]}
+    vega = card(view(catalogue, facts={"vega": entry("vega", facts=both)}), "vega")
+    assert vega.facts == ("1 of 4 nodes, 2 of 8 GPUs free", "1 job waiting")  # debug is not offered
+    cloud = card(view(catalogue, facts={"cloud": entry("cloud", facts=both)}), "cloud")
+    assert cloud.facts == (
+        "debug: 4 of 4 nodes free",
+        "gpu: 1 of 4 nodes, 2 of 8 GPUs free",
+        "10 jobs waiting",
+    )
+
+
 def test_full_site_says_when_it_expects_to_start(catalogue: Catalogue) -> None:
     soon = time.time() + 600
     full = {"name": "gpu", "nodes": 4, "nodes_free": 0, "waiting": 1, "start_estimate": soon}
-    vega = card(
-        view(catalogue, facts={"vega": entry("vega", facts={"partitions": [full]})}), "vega"
-    )
+    vega = vega_with(catalogue, full)
     assert (vega.badge, vega.tone) == ("Busy", "warn")
     assert vega.start is not None
     assert vega.start.epoch == soon
@@ -75,22 +87,26 @@ def test_full_site_says_when_it_expects_to_start(catalogue: Catalogue) -> None:
     assert "start expected about" in partition.items[0].about
 
 
-@pytest.mark.parametrize("estimate", ["2020-01-01T00:00:00", "soon", None, [], True, 12.0])
+@pytest.mark.parametrize(
+    "estimate", ["2020-01-01T00:00:00", "soon", None, [], True, 12.0, 1e300, float("nan")]
+)
 def test_estimates_that_say_nothing(catalogue: Catalogue, estimate: object) -> None:
     full = {"name": "gpu", "nodes": 4, "nodes_free": 0, "start_estimate": estimate}
-    vega = card(
-        view(catalogue, facts={"vega": entry("vega", facts={"partitions": [full]})}), "vega"
-    )
+    vega = vega_with(catalogue, full)
     assert vega.start is None
 
 
 def test_estimate_in_iso_8601(catalogue: Catalogue) -> None:
-    full = {"name": "gpu", "nodes": 4, "nodes_free": 0, "start_estimate": "2099-01-01T12:00:00"}
-    vega = card(
-        view(catalogue, facts={"vega": entry("vega", facts={"partitions": [full]})}), "vega"
-    )
+    full = {
+        "name": "gpu",
+        "nodes": 4,
+        "nodes_free": 0,
+        "start_estimate": f"{time.strftime('%Y')}-12-31T23:59:00",
+    }
+    vega = vega_with(catalogue, full)
     assert vega.start is not None
-    assert vega.start.text == "12:00 UTC"
+    assert vega.start.epoch == soon.timestamp()
+    assert vega.start.text == f"{soon:%H:%M} UTC"
 
 
 def test_machine_of_one_node_counts_cores(catalogue: Catalogue) -> None:
@@ -104,7 +120,7 @@ def test_machine_of_one_node_counts_cores(catalogue: Catalogue) -> None:
     }
     form = view(catalogue, facts={"cloud": entry("cloud", facts={"partitions": [local]})})
     cloud = card(form, "cloud")
-    assert cloud.facts == ("12 CPU cores free", "1 of 2 GPUs free")
+    assert cloud.facts == ("12 CPU cores, 1 of 2 GPUs free",)
     partition = profile(cloud, "cloud--lab").partition
     assert partition is not None
     assert partition.label == "GPU"

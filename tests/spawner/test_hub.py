@@ -188,7 +188,7 @@ def test_waiting_job_tells_why_and_can_be_cancelled(world: World) -> None:
     ada.spawn(SMALL, "second")
     wait_until(lambda: world.live().get("ada/second") == "queued", "the second server to queue")
     page = ada.http.get("hub/spawn-pending/ada/second").text
-    assert "Starting UKRI Cloud" in page
+    assert "Starting JupyterLab at UKRI Cloud" in page
     assert "ends after 8 hours" in page
     events = ada.progress("second")
     assert any("place 1 of 1" in event["message"] for event in events)

@@ -54,7 +54,7 @@ async def test_choice_becomes_one_manifest(make_spawner: Make) -> None:
 async def test_agent_runs_first_and_fills_in_the_addresses(make_spawner: Make) -> None:
     pod = (await body(make_spawner(GPU, IN)))["pod"]
     assert pod["spec"]["containers"][0]["args"] == [
-        *("farlab-agent", "--port", "8888", "--call", "hub", "--"),
+        *("farlab-agent", "--port", "8888", "--call", "hub", "--call", "farlab", "--"),
         "jupyterhub-singleuser",
     ]
     values = env(pod)

@@ -74,9 +74,10 @@
     const box = byId("fl-failed");
     if (event.html_message) box.innerHTML = event.html_message; // made and escaped by the hub
     else box.textContent = event.message;
+    farlabTimes(box);
     box.hidden = false;
     stages[current].classList.add("is-failed");
-    byId("fl-title").textContent = byId("fl-title").textContent.replace("Starting", "Not started:");
+    byId("fl-title").textContent = "The server did not start";
     document.title = "Not started";
     cancel.hidden = true;
     byId("fl-log").hidden = true; // the message has it

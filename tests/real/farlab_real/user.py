@@ -94,7 +94,7 @@ class HubUser:
             content=None if body is None else json.dumps(body),
         )
 
-    def wait_until_ready(self, server: str = "", deadline: float = 120.0) -> None:
+    def wait_until_ready(self, server: str = "", deadline: float = 240.0) -> None:
         """Wait until the server is ready; fail with its progress log when it is not."""
 
         def ready() -> bool:
@@ -122,7 +122,7 @@ class HubUser:
         assert answer.status_code in (202, 204), answer.text
         self.wait_until_stopped(server)
 
-    def wait_until_stopped(self, server: str = "", deadline: float = 120.0) -> None:
+    def wait_until_stopped(self, server: str = "", deadline: float = 240.0) -> None:
         """Wait until JupyterHub has no such server any more."""
 
         def stopped() -> bool:
