@@ -17,8 +17,9 @@ from tornado.web import Application as WebApplication
 from traitlets import Integer, Unicode
 from traitlets.config import Application
 
-from .auth import CACHE_SECONDS, Gatekeeper
-from .handlers import MOST_BYTES, routes
+from .api import rules
+from .handlers import MOST_BYTES
+from .hub_auth import CACHE_SECONDS, HubGatekeeper
 from .process import Ending, StartError, alone_in, host_and_port, private_folder, service_address
 from .service import HubService
 
@@ -45,11 +46,25 @@ class FarlabHub(Application):
     ).tag(config=True)
     relay_port = Integer(8091, help="Port that agents and gateways dial.").tag(config=True)
 
+    relay_url = Unicode(
+        "",
+        help="What the agents in kernels dial, such as wss://hub.example.org/relay. "
+        "Default: the relay's address on this host.",
+    ).tag(config=True)
+    db_url = Unicode(
+        "",
+        help="Another database than SQLite in the state folder, such as "
+        "postgresql+psycopg://farlab@db.example.org/farlab. Its password goes into the file that "
+        "PGPASSFILE names: command lines can be read by everyone.",
+    ).tag(config=True)
+
     aliases = {  # noqa: RUF012 - the way of traitlets
         "catalogue": "FarlabHub.catalogue",
         "state-dir": "FarlabHub.state_dir",
         "relay-ip": "FarlabHub.relay_ip",
         "relay-port": "FarlabHub.relay_port",
+        "relay-url": "FarlabHub.relay_url",
+        "db-url": "FarlabHub.db_url",
     }
 
     def start(self) -> None:
@@ -74,9 +89,11 @@ class FarlabHub(Application):
             service = HubService(
                 Path(self.catalogue),
                 folder,
-                Gatekeeper(hub),
+                HubGatekeeper(hub),
                 carrier_for=carrier_for,
-                upstreams={"hub": host_and_port(hub.api_url)},
+                upstreams={"hub": host_and_port(hub.api_url), "farlab": (host, port)},
+                relay_url=self.relay_url,
+                database=self.db_url,
             )
             try:
                 await self._start_relay(service)
@@ -103,7 +120,7 @@ class FarlabHub(Application):
 def serve_api(service: HubService, host: str, port: int, prefix: str) -> HTTPServer:
     """Listen for the API's callers in the running event loop."""
     # A little more than a body may hold, so that most of what is too large gets a clear answer.
-    server = HTTPServer(WebApplication(routes(service, prefix)), max_body_size=2 * MOST_BYTES)
+    server = HTTPServer(WebApplication(rules(service, prefix)), max_body_size=2 * MOST_BYTES)
     try:
         server.listen(port, host)
     except OSError as error:

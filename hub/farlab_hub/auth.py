@@ -1,70 +1,96 @@
-"""Who calls: the hub says it, for a token; and what a caller may do."""
+"""Who calls, and what a caller may do: the one place that says whose workloads are whose."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import Protocol
 
-from jupyterhub.services.auth import HubAuth
-from tornado.web import HTTPError
-
-from .errors import CannotCheckError, ForbiddenError, NoTokenError
-
-log = logging.getLogger(__name__)
+from .errors import ForbiddenError, NoTokenError
 
 SPAWN = "custom:farlab:spawn"
-CACHE_SECONDS = 60  # how long a token that was revoked may still be used
+ADMIN = "custom:farlab:admin"
+ACCESS = frozenset({"access:services", "access:services!service=farlab"})
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A user or a service of the hub, with the scopes of the token that it came with."""
+    """A user or a service, with the scopes of the token that it came with."""
 
     name: str
     kind: str  # "user" or "service"
     scopes: frozenset[str]
+    groups: tuple[str, ...] = ()
+
+    @property
+    def is_user(self) -> bool:
+        """Whether it can have workloads: a service may be called as a user is."""
+        return self.kind == "user"
 
 
-class Gatekeeper:
-    """Asks the hub about tokens, and remembers the answers for a while."""
+class Action(Enum):
+    """What can be done with somebody's workloads; the value completes a sentence."""
 
-    def __init__(self, hub: HubAuth) -> None:
-        self._hub = hub
+    ANNOUNCE = "announce servers"
+    USE = "use workloads"  # start them, reach their ports
+    READ = "read workloads"
+    CANCEL = "cancel workloads"
+
+
+# Besides the owner, who may use what is theirs.
+_ALLOWED = {
+    Action.ANNOUNCE: frozenset({SPAWN}),
+    Action.USE: frozenset[str](),
+    Action.READ: frozenset({SPAWN, ADMIN}),
+    Action.CANCEL: frozenset({SPAWN, ADMIN}),
+}
+
+
+class Gatekeeper(Protocol):
+    """Knows who a token belongs to."""
 
     async def identify(self, authorization: str) -> Caller:
-        """Return who an Authorization header belongs to; `NoTokenError` when nobody."""
-        scheme, _, token = authorization.partition(" ")
-        token = token.strip()
-        if scheme.lower() not in ("bearer", "token") or not token:
-            msg = "this call needs a token of the hub"
-            raise NoTokenError(msg, "Send the header Authorization: Bearer TOKEN.")
-        model = await self._ask(token)
-        if model is None:
-            msg = "the hub does not know this token"
-            raise NoTokenError(msg, "Ask for a new one; it may have expired.", code="bad-token")
-        return Caller(model["name"], model["kind"], frozenset(model.get("scopes") or ()))
+        """Return who an Authorization header belongs to.
 
-    async def _ask(self, token: str) -> dict[str, Any] | None:
-        try:
-            model: dict[str, Any] | None = await self._hub.user_for_token(token, sync=False)
-        except HTTPError as error:
-            mark = hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-            log.warning("token %s… cannot be checked: %s", mark, error.log_message)
-            msg = "the hub does not answer, so the token cannot be checked"
-            raise CannotCheckError(msg, "Try again in a moment.") from error
-        return model
+        Raises `NoTokenError` when nobody, `CannotCheckError` when that can't be found out now.
+        """
 
 
-def may_act(caller: Caller, owner: str | None = None) -> None:
-    """Raise `ForbiddenError` unless `caller` may act for `owner` (None: for everyone).
+def token_of(authorization: str) -> str:
+    """Return the token of an Authorization header; `NoTokenError` when there is none."""
+    scheme, _, token = authorization.partition(" ")
+    token = token.strip()
+    if scheme.lower() not in ("bearer", "token") or not token:
+        msg = "this call needs a token"
+        raise NoTokenError(msg, "Send the header Authorization: Bearer TOKEN.")
+    return token
 
-    The one place that says whose workloads are whose: today only the spawner's own token may act,
-    for any user.
-    """
-    if SPAWN in caller.scopes:
+
+def may_enter(caller: Caller) -> None:
+    """Raise `ForbiddenError` unless `caller` may use this API at all."""
+    special = {SPAWN, ADMIN}
+    if caller.scopes & special or (caller.is_user and caller.scopes & ACCESS):
         return
-    whose = f"workloads of {owner}" if owner else "workloads"
-    msg = f"{caller.name} may not use this API for {whose}: the token lacks the scope {SPAWN}"
-    raise ForbiddenError(msg, "Use the token that farlab_spawner.configure() made.")
+    if caller.is_user:
+        msg = f"{caller.name}'s token lacks the scope access:services!service=farlab"
+        fix = "Use a token with this scope; each user's own tokens have it by default."
+    else:
+        msg = f"the service {caller.name} has neither the scope {ADMIN} nor {SPAWN}"
+        fix = f"Give it a role with {ADMIN} in jupyterhub_config.py, or use a user's token."
+    raise ForbiddenError(msg, fix)
+
+
+def may(caller: Caller, action: Action, owner: str | None) -> None:
+    """Raise `ForbiddenError` unless `caller` may do this with what is `owner`'s (None: anyone's).
+
+    Owners may do everything with what is theirs, save announcing servers, whose pods the spawner
+    makes. The spawner's token and administrators may read and cancel, but never reach a port.
+    """
+    own = caller.is_user and caller.name == owner and action is not Action.ANNOUNCE
+    if own or caller.scopes & _ALLOWED[action]:
+        return
+    needed = " or ".join(sorted(_ALLOWED[action]))
+    whose = "this way" if action is Action.ANNOUNCE else "of other users"
+    msg = f"{caller.name} may not {action.value} {whose}"
+    msg += f": the token lacks the scope {needed}" if needed else ""
+    raise ForbiddenError(msg, "Use the owner's token." if action is Action.USE else "")

@@ -69,3 +69,24 @@ class CannotCheckError(HubServiceError):
 
     status = 503
     code = "cannot-check"
+
+
+class UpgradeError(HubServiceError):
+    """The address is a WebSocket's, and the request is none."""
+
+    status = 426
+    code = "websocket-needed"
+
+
+class TooManyError(HubServiceError):
+    """There are as many as there may be."""
+
+    status = 429
+    code = "site-limit"
+
+
+class NotReadyError(HubServiceError):
+    """It will work later."""
+
+    status = 503
+    code = "not-ready"

@@ -1,4 +1,4 @@
-"""The HTTP API: handlers only translate, and errors become answers in one place."""
+"""What all handlers of the HTTP API share: they only translate, and errors become answers here."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import json
 import logging
 from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from tornado.web import HTTPError, RequestHandler
 
-from .auth import Caller, may_act
-from .errors import BadRequestError, HubServiceError, NotFoundError
-from .models import WorkloadRequest
+from .auth import Action, Caller, may, may_enter
+from .errors import BadRequestError, HubServiceError
+from .models import Workload
+from .operations import Operation, Query
+from .requests import KINDS
 from .service import HubService
 
 log = logging.getLogger(__name__)
@@ -22,8 +24,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MOST_BYTES = 4 * 2**20  # of a request's body
-LONGEST_POLL = 60.0  # seconds
-UID = r"([0-9a-fA-F-]{36})"
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 class ApiHandler(RequestHandler):
@@ -31,6 +32,7 @@ class ApiHandler(RequestHandler):
 
     SUPPORTED_METHODS = ("GET", "POST", "DELETE")
     caller: Caller
+    query: Any  # what the operation says, validated
 
     def initialize(self, service: HubService) -> None:
         """Take the service that does the work."""
@@ -47,7 +49,38 @@ class ApiHandler(RequestHandler):
         """Authenticate and authorise every verb of every handler, whatever it does."""
         authorization = self.request.headers.get("Authorization", "")
         self.caller = await self.service.gatekeeper.identify(authorization)
-        may_act(self.caller)
+        may_enter(self.caller)
+        said = self.operation(self.request.method or "")
+        if said is not None:
+            self.query = _read_query(said.query, self.request.query_arguments)
+
+    @classmethod
+    def operation(cls, verb: str) -> Operation | None:
+        """Return what a verb does here; None when it does nothing."""
+        return getattr(getattr(cls, verb.lower(), None), "operation", None)
+
+    @classmethod
+    def operations(cls) -> dict[str, Operation]:
+        """Return the verbs that do something here."""
+        said = {verb: cls.operation(verb) for verb in cls.SUPPORTED_METHODS}
+        return {verb: operation for verb, operation in said.items() if operation is not None}
+
+    def read_body(self) -> Any:
+        """Return the body as the operation says; `BadRequestError` when it is not like that."""
+        body, said = self.request.body, self.operation(self.request.method or "")
+        if len(body) > MOST_BYTES:
+            msg = f"the body holds {len(body)} bytes; at most {MOST_BYTES} are taken"
+            raise BadRequestError(msg, code="too-large")
+        try:
+            return ((said and said.body) or _ANYTHING).validate_json(body)
+        except ValidationError as error:
+            raise _refusal(error, "body") from None
+
+    async def workload(self, uid: str, action: Action) -> Workload:
+        """Return a workload if the caller may do this with it."""
+        known = await self.service.workloads.read(uid.lower())
+        may(self.caller, action, known.owner)
+        return known
 
     def check_xsrf_cookie(self) -> None:
         """Need none: only a token in a header counts, which a foreign page cannot send."""
@@ -66,19 +99,7 @@ class ApiHandler(RequestHandler):
     def answer(self, content: Any, status: int = HTTPStatus.OK) -> None:
         """Send JSON."""
         self.set_status(status)
-        self.finish(json.dumps(content))
-
-    def number(self, name: str, default: float, most: float) -> float:
-        """Return a number of the query string, from 0 to `most`."""
-        text = self.get_query_argument(name, "")
-        try:
-            value = float(text or default)
-        except ValueError:
-            value = -1.0
-        if not 0 <= value <= most:
-            msg = f"{name} must be a number from 0 to {most:g}, not {text[:40]!r}"
-            raise BadRequestError(msg)
-        return value
+        self.finish(_ANYTHING.dump_json(content))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Turn every exception into {"code", "message", "fix"}."""
@@ -90,6 +111,8 @@ class ApiHandler(RequestHandler):
             phrase = error.log_message or HTTPStatus(status_code).phrase
             code = HTTPStatus(status_code).phrase.lower().replace(" ", "-")
             body = {"code": code, "message": phrase, "fix": ""}
+            if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+                self.set_header("Allow", ", ".join(self.operations()))
         else:
             fix = "Tell the hub's operator; the log of the Farlab service says more."
             body = {
@@ -108,106 +131,27 @@ class ApiHandler(RequestHandler):
             super().log_exception(typ, value, tb)
 
 
-class SitesHandler(ApiHandler):
-    """GET /api/sites?user=NAME&group=G...: what a user may choose, and how it is there now."""
-
-    async def get(self) -> None:
-        """Answer [{name, title, kind, description, open, reason, account, facts, age_s}]."""
-        user = self.get_query_argument("user", "")
-        if not user:
-            msg = "the query needs user=NAME"
-            raise BadRequestError(msg)
-        groups = self.get_query_arguments("group")
-        self.answer(await self.while_connected(self.service.sites(user, groups)))
-
-
-class WorkloadsHandler(ApiHandler):
-    """All workloads: GET lists the live ones, POST announces one."""
-
-    async def get(self) -> None:
-        """Answer the live workloads, without their events."""
-        if self.get_query_argument("state", "live") != "live":
-            msg = "state must be live"
-            raise BadRequestError(msg)
-        live = await self.service.workloads.live()
-        self.answer([workload.public() for workload in live])
-
-    async def post(self) -> None:
-        """Take a workload (`models.WorkloadRequest`); the same uid is the same workload."""
-        request = _parse(self.request.body)
-        may_act(self.caller, request.owner)
-        # Not cancelled when the caller goes away: it would be half announced.
-        workload = await self.service.workloads.announce(request)
-        self.answer(workload.public(), HTTPStatus.CREATED)
-
-
-class WorkloadHandler(ApiHandler):
-    """One workload: GET reads it or waits for news, DELETE cancels it."""
-
-    async def get(self, uid: str) -> None:
-        """Answer the workload with its events after `after`, within `timeout` seconds."""
-        after = int(self.number("after", 0, 2**31))
-        timeout = self.number("timeout", 0, LONGEST_POLL)
-        reading = self.service.workloads.read(uid.lower(), after=after, timeout=timeout)
-        workload = await self.while_connected(reading)
-        may_act(self.caller, workload.owner)
-        self.answer(workload.public())
-
-    async def delete(self, uid: str) -> None:
-        """Cancel it: 200 when its job is gone, 202 when the site has still to confirm that."""
-        known = await self.service.workloads.read(uid.lower())
-        may_act(self.caller, known.owner)
-        workload = await self.while_connected(self.service.workloads.cancel(uid.lower()))
-        self.answer(workload.public(), HTTPStatus.OK if workload.cleaned else HTTPStatus.ACCEPTED)
-
-
-class LogsHandler(ApiHandler):
-    """GET /api/workloads/UID/logs?tail=N: what the job has written."""
-
-    async def get(self, uid: str) -> None:
-        """Answer {"uid", "log"}: the last `tail` lines of the main container."""
-        known = await self.service.workloads.read(uid.lower())
-        may_act(self.caller, known.owner)
-        tail = int(self.number("tail", 100, 10_000))
-        log_text = await self.while_connected(self.service.workloads.log(uid.lower(), tail))
-        self.answer({"uid": known.uid, "log": log_text})
-
-
-class UnknownHandler(ApiHandler):
-    """Everything else: no such address, said after the token was checked."""
-
-    async def get(self) -> None:
-        """Say that there is nothing here."""
-        msg = f"there is nothing at {self.request.path}"
-        raise NotFoundError(msg)
-
-    post = delete = get
-
-
-def _parse(body: bytes) -> WorkloadRequest:
-    if len(body) > MOST_BYTES:
-        msg = f"the body holds {len(body)} bytes; at most {MOST_BYTES} are taken"
-        raise BadRequestError(msg, code="too-large")
+def _read_query(shape: type[Query], arguments: dict[str, list[bytes]]) -> Query:
+    """Return the query string as its shape says; of a field that is given twice, the last."""
+    fields = {}
+    for name, values in arguments.items():
+        known = shape.model_fields.get(name)
+        if known is not None:
+            texts = [value.decode(errors="replace") for value in values]
+            fields[name] = texts if get_origin(known.annotation) is list else texts[-1]
     try:
-        return WorkloadRequest.model_validate_json(body)
+        return shape.model_validate(fields)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "body"
-        msg = f"{field}: {first['msg']}"
-        raise BadRequestError(msg, f"Correct the field {field}.") from None
+        raise _refusal(error, "query") from None
 
 
-# One table: a test walks it and calls every verb of every handler without a token.
-ROUTES: tuple[tuple[str, type[ApiHandler]], ...] = (
-    (r"api/sites", SitesHandler),
-    (r"api/workloads", WorkloadsHandler),
-    (rf"api/workloads/{UID}", WorkloadHandler),
-    (rf"api/workloads/{UID}/logs", LogsHandler),
-    (r".*", UnknownHandler),
-)
-
-
-def routes(service: HubService, prefix: str) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
-    """Return the tornado rules of the API under a prefix such as /services/farlab/."""
-    start = prefix.rstrip("/") + "/"
-    return [(start + path, handler, {"service": service}) for path, handler in ROUTES]
+def _refusal(error: ValidationError, what: str) -> BadRequestError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    context = first.get("ctx") or {}
+    where = [*first["loc"], *str(context.get("discriminator", "")).strip("'").split()]
+    # Where a body may be of several kinds, pydantic names the kind first.
+    where = where[1:] if where[0:1] and where[0] in KINDS else where
+    field = ".".join(map(str, where)) or what
+    said = str(context.get("message") or first["msg"]).removeprefix("Value error, ")
+    fix = str(context.get("fix") or f"Correct the field {field}.")
+    return BadRequestError(f"{field}: {said}", fix)

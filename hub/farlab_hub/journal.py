@@ -49,11 +49,12 @@ class Journal:
             waiter.set()
 
     async def wait(
-        self, uid: str, done: Callable[[Workload], bool], timeout: float, *, after: int = 0
+        self, uid: str, done: Callable[[Workload], bool], timeout: float | None, *, after: int = 0
     ) -> Workload | None:
         """Return the workload once it is `done`, or as it is after `timeout` seconds.
 
-        Its events are those after number `after`; None when there is no such workload.
+        None sets no limit. The workload comes with its events after number `after`; None when there
+        is no such workload.
         """
         with self._listen(uid) as told, contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):

@@ -1,108 +1,38 @@
-"""What the hub service is told and what it tells: requests, workloads, their events."""
+"""What the hub service knows: workloads, their events, and what changes."""
 
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from typing import Any
 
 from .states import ENDED, State
 
-NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"  # a Kubernetes object's name
 
+@dataclass(frozen=True)
+class NewWorkload:
+    """A workload that is asked for: a pod, and whose it is.
 
-def _printable(text: str) -> str:
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
-        msg = "must not hold control characters"
-        raise ValueError(msg)
-    return text
+    `secret_sha256` is the hash of what its agent proves itself with, `key` what a kernel's clients
+    do: kept by the service, for the owner alone.
+    """
 
-
-def _uuid(text: str) -> str:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        msg = "must be a UUID such as 123e4567-e89b-42d3-a456-426614174000"
-        raise ValueError(msg) from None
-
-
-UserName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
-Word = Annotated[str, Field(max_length=255), AfterValidator(_printable)]
-Uid = Annotated[str, Field(max_length=64), AfterValidator(_uuid)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class PodMetadata(BaseModel):
-    """The part of v1.ObjectMeta that a plugin knows a pod by."""
-
-    model_config = ConfigDict(extra="allow")
-    name: str = Field(pattern=NAME)
-    namespace: str = Field(pattern=NAME)
-    uid: str = ""
-    annotations: dict[str, str] | None = None
-
-
-def _named(container: object) -> bool:
-    return isinstance(container, dict) and isinstance(container.get("name"), str)
-
-
-class Pod(BaseModel):
-    """The part of v1.Pod that this service reads; the rest passes as it is."""
-
-    model_config = ConfigDict(extra="allow")
-    metadata: PodMetadata
-    spec: dict[str, Any]
-
-    @model_validator(mode="after")
-    def _has_containers(self) -> Pod:
-        containers = self.spec.get("containers")
-        if not isinstance(containers, list) or not containers or not all(map(_named, containers)):
-            msg = "spec.containers must be a list of containers with names"
-            raise ValueError(msg)
-        return self
-
-
-class Named(BaseModel):
-    """A v1.Secret or v1.ConfigMap: its name is read, the rest passes as it is."""
-
-    model_config = ConfigDict(extra="allow")
-
-    class Metadata(BaseModel):
-        """The part of v1.ObjectMeta that a pod refers to."""
-
-        model_config = ConfigDict(extra="allow")
-        name: str = Field(pattern=NAME)
-
-    metadata: Metadata
-
-
-class WorkloadRequest(BaseModel):
-    """The body of POST /api/workloads."""
-
-    model_config = ConfigDict(extra="forbid")
-    uid: Uid
-    owner: UserName
-    groups: list[Word] = Field(default=[], max_length=1000)
-    server_name: Word = ""
-    kind: Literal["server"] = "server"
-    site: Word
-    profile: Word
-    pod: Pod
-    secrets: list[Named] = Field(default=[], max_length=16)
-    configmaps: list[Named] = Field(default=[], max_length=16)
-    ports: list[Port] = Field(default=[8888], min_length=1, max_length=8)
-    secret_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-    @model_validator(mode="after")
-    def _one_uid(self) -> WorkloadRequest:
-        if self.pod.metadata.uid not in ("", self.uid):
-            msg = "pod.metadata.uid must be the workload's uid"
-            raise ValueError(msg)
-        return self
+    uid: str
+    owner: str
+    groups: Sequence[str]
+    kind: str
+    site: str
+    profile: str
+    pod: Mapping[str, Any]
+    secrets: Sequence[Mapping[str, Any]]
+    ports: Sequence[int]
+    secret_sha256: str
+    configmaps: Sequence[Mapping[str, Any]] = ()
+    server_name: str = ""
+    name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,7 +67,7 @@ class Workload:
     uid: str
     owner: str
     server_name: str
-    kind: str
+    kind: str  # server or kernel
     site: str
     profile: str
     account: str | None
@@ -153,6 +83,8 @@ class Workload:
     created: float
     updated: float
     walltime: float | None  # seconds
+    name: str = ""  # what its owner calls it; empty for a server
+    options: Mapping[str, Any] = field(default_factory=dict)  # what else was chosen
     deadline: float | None = None
     log_tail: str = ""
     exit_code: int | None = None
@@ -180,13 +112,10 @@ class Workload:
             new is not None and new != getattr(self, name) for name, new in vars(change).items()
         )
 
-    def public(self) -> dict[str, Any]:
-        """Return what the API shows of it."""
-        hidden = ("secret_sha256", "pod", "agent", "tries", "submitted", "walltime", "listeners")
-        shown = {name: value for name, value in vars(self).items() if name not in hidden}
-        shown["port"] = next(iter(self.listeners.values()), None)
-        shown["events"] = [vars(event) for event in self.events]
-        return shown
+    @property
+    def port(self) -> int | None:
+        """The port of this host that leads to the workload's first one."""
+        return next(iter(self.listeners.values()), None) or None
 
 
 def reference(pod: Mapping[str, Any]) -> dict[str, Any]:

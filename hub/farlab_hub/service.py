@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
 
-from farlab_relay.relay import Relay
+from farlab_relay.relay import Relay, StreamRefusedError
+from farlab_relay.streams import End
 from farlab_sites.carriers import Carrier
 from farlab_sites.catalogue import Site
 
@@ -16,15 +16,19 @@ from .accounts import Accounts
 from .agents import Agents
 from .auth import Gatekeeper
 from .cleaning import Cleaner
+from .database import sqlite_url
 from .errands import Errands
-from .errors import HubServiceError
+from .errors import HubServiceError, NotFoundError, NotReadyError, SiteTroubleError
 from .facts import SiteFacts
 from .journal import Journal
+from .kernels import Kernels
 from .links import Links, SiteLink
 from .models import Workload
-from .store import Store, sqlite_url
+from .states import State
+from .store import Store
 from .submitting import Submitter
 from .vault import Vault
+from .views import SiteView, profile_views
 from .watching import TICK, Watcher
 from .workloads import Workloads
 
@@ -32,7 +36,11 @@ log = logging.getLogger(__name__)
 
 
 class HubService:
-    """Everything that the API talks to, in one event loop with the relay."""
+    """Everything that the API talks to, in one event loop with the relay.
+
+    `upstreams` are what jobs may call, by name; `relay_url` is what agents dial (empty: the relay's
+    address on this host); `database` is another one than SQLite in the state folder.
+    """
 
     def __init__(
         self,
@@ -42,13 +50,16 @@ class HubService:
         *,
         carrier_for: Callable[[Site], Carrier],
         upstreams: Mapping[str, tuple[str, int]],
+        relay_url: str = "",
+        database: str = "",
         tick: float = TICK,
     ) -> None:
         self.gatekeeper = gatekeeper
         self._links = Links(catalogue, carrier_for)
         self._accounts = Accounts()
         self._facts = SiteFacts(self._links)
-        self._store = Store(sqlite_url(state_dir), Vault(state_dir / "submissions"))
+        vaults = Vault(state_dir / "submissions"), Vault(state_dir / "keys")
+        self._store = Store(database or sqlite_url(state_dir), *vaults)
         self.journal = Journal(self._store, self._ended)
         self._agents = Agents(self.journal, self._exited)
         self.relay = Relay(
@@ -66,6 +77,8 @@ class HubService:
             submitter=self._submitter,
             cleaner=self._cleaner,
         )
+        self.kernels = Kernels(self._links, self.workloads)
+        self._relay_url = relay_url
         self._tick = tick
         self._watchers: dict[str, Watcher] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -80,6 +93,7 @@ class HubService:
         # The known ports first: no new listener may take one of them.
         await self.workloads.resume()
         port = await self.relay.listen(relay_host, relay_port)
+        self.kernels.relay_url = self._relay_url or f"ws://{relay_host}:{port}"
         self._loops.append(asyncio.create_task(self._agents.run()))
         for link in self._links.by_name.values():
             self._watch(link)
@@ -120,12 +134,36 @@ class HubService:
         if watcher is not None:
             watcher.kick()
 
-    async def sites(self, user: str, groups: Collection[str]) -> list[dict[str, Any]]:
+    async def connect(self, workload: Workload, port: int) -> End:
+        """Return a connection to a workload's port, to be joined with the caller's own.
+
+        Raises `NotFoundError` (ended, or no such port), `NotReadyError` (it waits, or its agent is
+        away), `SiteTroubleError` (its payload refuses).
+        """
+        if workload.ended:
+            msg = f"the workload has ended: {workload.reason or workload.state}"
+            raise NotFoundError(msg, "Start a new one.", code="ended")
+        if port not in workload.listeners:
+            known = ", ".join(map(str, workload.listeners))
+            msg = f"the workload has no port {port} (it has: {known})"
+            raise NotFoundError(msg, code="no-such-port")
+        if workload.state not in (State.STARTING, State.READY):
+            msg = f"the workload is not running yet ({workload.state}: {workload.reason})"
+            raise NotReadyError(msg, "Wait until it is ready.")
+        try:
+            return await self.relay.open_stream(workload.uid, port)
+        except StreamRefusedError as error:
+            if self.relay.is_connected(workload.uid):
+                raise SiteTroubleError(str(error), "Try again.", code="no-stream") from error
+            msg = "the connection to the workload's node is lost for now"
+            raise NotReadyError(msg, "Try again in a moment.", code="no-agent") from error
+
+    async def sites(self, user: str, groups: Collection[str]) -> list[SiteView]:
         """Return the sites that a user in these groups may choose, each with its state now."""
         sites = (await self._links.catalogue()).open_to(groups)
         return await asyncio.gather(*(self._site(site, user, groups) for site in sites))
 
-    async def _site(self, site: Site, user: str, groups: Collection[str]) -> dict[str, Any]:
+    async def _site(self, site: Site, user: str, groups: Collection[str]) -> SiteView:
         facts = await self._facts.look(site.name)
         account, refusal = self._account(site, user, groups)
         link = self._links.by_name.get(site.name)
@@ -133,17 +171,19 @@ class HubService:
         if not trouble and facts is None and self._facts.late(site.name):
             trouble = f"{site.title} does not answer"
         reason = trouble or refusal
-        return {
-            "name": site.name,
-            "title": site.title,
-            "kind": site.kind,
-            "description": site.description,
-            "open": not reason,
-            "reason": reason,
-            "account": account,
-            "facts": facts.answer if facts else {},
-            "age_s": facts.age if facts else None,
-        }
+        return SiteView(
+            name=site.name,
+            title=site.title,
+            kind=site.kind,
+            description=site.description,
+            kernels=site.carrier.direct is not None,
+            open=not reason,
+            reason=reason,
+            account=account,
+            facts=facts.answer if facts else {},
+            age_s=facts.age if facts else None,
+            profiles=profile_views(site),
+        )
 
     def _account(self, site: Site, user: str, groups: Collection[str]) -> tuple[str | None, str]:
         try:

@@ -7,46 +7,27 @@ must not wait for a disk. One thread also means that changes happen one after th
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from sqlalchemy import create_engine, delete, event, select
-from sqlalchemy.engine import Engine
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
+from .database import migrate, open_engine
+from .errors import CannotCheckError
+from .limits import Crowd
 from .models import Change, Event, Workload, now
 from .states import ENDED, LIVE, State, may_step
-from .tables import Base, EventRow, WorkloadRow
+from .tables import EventRow, WorkloadRow
 from .vault import Vault
 
 T = TypeVar("T")
 
+MOST_WORDS = 10_000  # characters of a reason, a message or a log's tail
 KEPT_EVENTS = 200  # a place in a queue may change for days
-
-
-def sqlite_url(folder: Path) -> str:
-    """Return the address of the database in a state folder, which only its owner may read."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / "farlab.sqlite"
-    # Made before SQLite does, because SQLite would follow the umask; its journal copies this mode.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    path.chmod(0o600)
-    return f"sqlite:///{path}"
-
-
-def _engine(url: str, *, synced: bool) -> Engine:
-    engine = create_engine(url)
-
-    def tune(connection: Any, _record: object) -> None:
-        for pragma in ("journal_mode=WAL", f"synchronous={'FULL' if synced else 'NORMAL'}"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", tune)
-    return engine
 
 
 class Store:
@@ -56,21 +37,20 @@ class Store:
     its first agent, a cancel) is also synced to the disk at once; the rest follows with it.
     """
 
-    def __init__(self, url: str, vault: Vault) -> None:
+    def __init__(self, url: str, vault: Vault, keys: Vault) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="farlab-store")
         self._vault = vault
-        self._engines = [_engine(url, synced=synced) for synced in (False, True)]
+        self._keys = keys
+        self._engines = [open_engine(url, synced=synced) for synced in (False, True)]
         self._sessions = [sessionmaker(engine) for engine in self._engines]
 
     async def open(self) -> None:
-        """Create the tables that are missing, and drop submissions that are not needed."""
-
-        def create() -> None:
-            Base.metadata.create_all(self._engines[0])
-
-        await self._run(create)
-        waiting = {workload.uid for workload in await self.find(submitted=False)}
+        """Bring the tables to this version, and drop secrets that are not needed any more."""
+        await self._run(lambda: migrate(self._engines[0]))
+        live = await self.find()
+        waiting = {workload.uid for workload in live if not workload.submitted}
         await self._run(lambda: self._vault.keep(waiting))
+        await self._run(lambda: self._keys.keep({workload.uid for workload in live}))
 
     async def close(self) -> None:
         """Finish what is being written and close the database."""
@@ -79,7 +59,11 @@ class Store:
         self._thread.shutdown(wait=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except OperationalError as error:
+            msg = f"the service's database does not answer: {error.orig}"
+            raise CannotCheckError(msg, "Try again in a moment.", code="no-database") from error
 
     async def _do(self, work: Callable[[Session], T], *, synced: bool = False) -> T:
         def transaction() -> T:
@@ -88,12 +72,24 @@ class Store:
 
         return await self._run(transaction)
 
-    async def add(self, workload: Workload, submission: Mapping[str, Any]) -> Workload:
-        """Write a new workload and what its job is started with."""
+    async def add(
+        self,
+        workload: Workload,
+        submission: Mapping[str, Any],
+        admit: Callable[[Crowd], None],
+        key: str = "",
+    ) -> Workload:
+        """Write a new workload, what its job is started with, and its kernel's key if it has one.
+
+        `admit` is shown what lives beside it, and raises if it is one too many.
+        """
         # In another thread: the store's own has the disk to wait for as well.
         await asyncio.to_thread(self._vault.put, workload.uid, submission)
+        if key:
+            await asyncio.to_thread(self._keys.put, workload.uid, {"key": key})
 
         def work(session: Session) -> Workload:
+            admit(_crowd(session, workload))
             row = _row(workload)
             session.add(row)
             session.flush()
@@ -104,7 +100,12 @@ class Store:
             return await self._do(work, synced=True)
         except BaseException:
             self._vault.drop(workload.uid)
+            self._keys.drop(workload.uid)
             raise
+
+    async def key(self, uid: str) -> str:
+        """Return the key of a live kernel; empty for what has none any more."""
+        return str((await asyncio.to_thread(self._keys.get, uid) or {}).get("key", ""))
 
     async def get(self, uid: str, after: int = 0) -> Workload | None:
         """Return a workload with its events after number `after`."""
@@ -120,23 +121,27 @@ class Store:
         states: Collection[State] = LIVE,
         *,
         site: str | None = None,
+        owner: str | None = None,
         submitted: bool | None = None,
         cleaned: bool | None = None,
+        newest: int | None = None,
     ) -> list[Workload]:
-        """Return workloads, oldest first, without their events."""
+        """Return workloads, oldest first, without their events; at most the `newest` ones."""
         query = select(WorkloadRow).where(WorkloadRow.state.in_([*states]))
-        wanted = {"site": site, "submitted": submitted, "cleaned": cleaned}
+        wanted = {"site": site, "owner": owner, "submitted": submitted, "cleaned": cleaned}
         for name, value in wanted.items():
             if value is not None:
                 query = query.where(getattr(WorkloadRow, name) == value)
-        query = query.order_by(WorkloadRow.created)
-        return await self._do(lambda session: [row.view() for row in session.scalars(query)])
+        query = query.order_by(WorkloadRow.created.desc()).limit(newest)
+        found = await self._do(lambda session: [row.view() for row in session.scalars(query)])
+        return found[::-1]
 
     async def change(self, uid: str, change: Change) -> Workload | None:
         """Write what is newly known; None when it is nothing new or a step that cannot be.
 
         A change that holds the state it was made for is dropped when the workload has gone on.
         """
+        change = _storable(change)
 
         def work(session: Session) -> Workload | None:
             row = session.get(WorkloadRow, uid)
@@ -151,6 +156,7 @@ class Store:
         changed = await self._do(work, synced=ends)
         if ends and changed is not None:
             await self._run(lambda: self._vault.drop(uid))
+            await self._run(lambda: self._keys.drop(uid))
         return changed
 
     async def try_to_submit(self, uid: str) -> dict[str, Any] | None:
@@ -170,17 +176,18 @@ class Store:
 
     async def record_submission(self, uid: str, job_id: str, message: str) -> Workload | None:
         """Write the job's id and erase what was sent; None when the workload has ended."""
+        said = _storable(Change(job_id=job_id, message=message))
 
         def work(session: Session) -> Workload | None:
             row = session.get(WorkloadRow, uid)
             if row is None:
                 return None
-            row.submitted, row.job_id = True, job_id
+            row.submitted, row.job_id = True, said.job_id or ""
             if State(row.state) in ENDED:
                 return None
-            change = Change(message=message)
+            change = said
             if row.state == State.REQUESTED:  # its agent may have been quicker than the answer
-                change = Change(state=State.SUBMITTED, reason="Submitted", message=message)
+                change = replace(said, state=State.SUBMITTED, reason="Submitted")
             _apply(session, row, change)
             return row.view()
 
@@ -229,6 +236,21 @@ def _row(workload: Workload) -> WorkloadRow:
     return WorkloadRow(**values)
 
 
+def _storable(change: Change) -> Change:
+    """Return a change whose texts every database takes, whatever a site or an agent has said."""
+
+    def fit(name: str, text: str) -> str:
+        most = getattr(WorkloadRow.__table__.columns[name].type, "length", None) or MOST_WORDS
+        return text.encode(errors="replace").decode().replace("\0", "")[:most]
+
+    said: dict[str, Any] = {
+        name: fit(name, value)
+        for name, value in vars(change).items()
+        if isinstance(value, str) and name != "state"
+    }
+    return replace(change, **said)
+
+
 def _apply(session: Session, row: WorkloadRow, change: Change) -> None:
     said = (row.state, row.reason, row.message)
     for name, value in vars(change).items():
@@ -250,3 +272,19 @@ def _note(session: Session, row: WorkloadRow) -> None:
 def _events(session: Session, uid: str, after: int = 0) -> tuple[Event, ...]:
     query = select(EventRow).where(EventRow.workload == uid, EventRow.seq > after)
     return tuple(row.view() for row in session.scalars(query.order_by(EventRow.seq)))
+
+
+def _crowd(session: Session, workload: Workload) -> Crowd:
+    """Return what lives beside a new workload."""
+    live = WorkloadRow.state.in_([*LIVE])
+    mine = WorkloadRow.owner == workload.owner
+    here = WorkloadRow.site == workload.site
+
+    def count(*conditions: ColumnElement[bool]) -> int:
+        return session.scalar(select(func.count()).where(live, *conditions)) or 0
+
+    return Crowd(
+        at_site=count(here),
+        mine_at_site=count(here, mine),
+        of_that_name=count(mine, WorkloadRow.name == workload.name) if workload.name else 0,
+    )

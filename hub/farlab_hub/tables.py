@@ -26,9 +26,11 @@ class WorkloadRow(Base):
     uid: Mapped[str] = mapped_column(String(36), primary_key=True)
     owner: Mapped[str] = mapped_column(String(255), index=True)
     server_name: Mapped[str] = mapped_column(String(255))
+    name: Mapped[str] = mapped_column(String(100))
     kind: Mapped[str] = mapped_column(String(16))
     site: Mapped[str] = mapped_column(String(255))
     profile: Mapped[str] = mapped_column(String(255))
+    options: Mapped[dict[str, Any]]
     account: Mapped[str | None] = mapped_column(String(255))
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(Text)

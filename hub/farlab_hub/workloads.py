@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import copy
 import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
 from farlab_relay.relay import Relay
 from farlab_sites.carriers import CarrierError, CarrierUnreachable
+from farlab_sites.catalogue import Site
 
 from .accounts import Accounts
 from .agents import Agents
 from .cleaning import Cleaner
 from .errors import CannotCheckError, ConflictError, ForbiddenError, NotFoundError, SiteTroubleError
 from .journal import Journal
+from .limits import admit
 from .links import Links
-from .models import Change, Workload, WorkloadRequest, now, reference
-from .states import State
+from .models import Change, Event, NewWorkload, Workload, now, reference
+from .states import ENDED, LIVE, State
 from .submitting import Submitter
-from .words import tail_of
+from .words import TAIL_LINES, tail_of
 
 log = logging.getLogger(__name__)
 
+SERVER = "server"
 LOOPBACK = "127.0.0.1"
+LAST_LINES = 10.0  # seconds that a log is followed after its job's end
 CANCEL_PATIENCE = 30.0  # seconds that a cancel waits for the job's end
 
 
@@ -50,7 +57,7 @@ class Workloads:
         self._cleaner = cleaner
         self._announcing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def announce(self, request: WorkloadRequest) -> Workload:
+    async def announce(self, request: NewWorkload) -> Workload:
         """Take a new workload; the same one may be announced again, and is started once."""
         async with self._announcing.setdefault(request.uid, asyncio.Lock()):
             known = await self._journal.store.get(request.uid)
@@ -61,28 +68,39 @@ class Workloads:
                 msg = f"{request.owner} is in no group that may use {link.site.title}"
                 raise ForbiddenError(msg, "Ask to join one of the site's groups.")
             account = self._accounts.account(link.site, request.owner, request.groups)
-            workload = await self._take(request, account)
+            workload = await self._take(request, link.site, account)
         self._submitter.start(workload)
         return workload
 
-    async def _take(self, request: WorkloadRequest, account: str | None) -> Workload:
+    async def _take(self, request: NewWorkload, site: Site, account: str | None) -> Workload:
         try:
-            listeners = {
-                port: await self._relay.open_port(request.uid, port, host=LOOPBACK)
-                for port in request.ports
-            }
+            listeners = await self._open_ports(request)
             submission = _submission(request, account)
             workload = _new(request, account, listeners, submission["pod"])
-            return await self._journal.store.add(workload, submission)
+            return await self._journal.store.add(
+                workload, submission, lambda crowd: admit(site, request, crowd), request.key
+            )
         except BaseException:
             await self._relay.drop(request.uid)
             raise
+
+    async def _open_ports(self, request: NewWorkload) -> dict[int, int]:
+        """Return the workload's ports and what leads to each on this host: 0 where nothing does.
+
+        The hub's proxy connects to servers; all others are reached through the API alone.
+        """
+        if request.kind != SERVER:
+            return dict.fromkeys(request.ports, 0)
+        return {
+            port: await self._relay.open_port(request.uid, port, host=LOOPBACK)
+            for port in request.ports
+        }
 
     async def resume(self) -> None:
         """Open again, on the same ports, what leads to the workloads that live."""
         for workload in await self._journal.store.find():
             listeners = {
-                port: await self._reopen(workload.uid, port, listen)
+                port: await self._reopen(workload.uid, port, listen) if listen else 0
                 for port, listen in workload.listeners.items()
             }
             if listeners != workload.listeners:
@@ -102,9 +120,19 @@ class Workloads:
             log.warning("port %d is taken: %s", listen, error)
             return await self._relay.open_port(uid, port, host=LOOPBACK)
 
-    async def live(self) -> list[Workload]:
-        """Return all workloads that have not ended, without their events."""
-        return await self._journal.store.find()
+    async def find(
+        self, owner: str | None = None, *, ended: bool = False, newest: int | None = None
+    ) -> list[Workload]:
+        """Return the live workloads, with `ended` the others too, without their events.
+
+        Oldest first; those of `owner`, or everyone's; at most the `newest` ones.
+        """
+        states = LIVE | ENDED if ended else LIVE
+        return await self._journal.store.find(states, owner=owner, newest=newest)
+
+    async def key(self, uid: str) -> str:
+        """Return the key of a live kernel; empty for what has none any more."""
+        return await self._journal.store.key(uid)
 
     async def read(self, uid: str, *, after: int = 0, timeout: float = 0.0) -> Workload:
         """Return a workload with its events after `after`, if need be within `timeout` seconds."""
@@ -112,6 +140,22 @@ class Workloads:
             return _found(uid, await self._journal.store.get(uid, after))
         new = await self._journal.wait(uid, lambda w: w.seq > after, timeout, after=after)
         return _found(uid, new)
+
+    async def events(self, uid: str, after: int, beat: float) -> AsyncIterator[Event | None]:
+        """Yield a workload's events after `after`, until it has ended; None after `beat` seconds.
+
+        A number that does not exist yet counts as the newest.
+        """
+        after = min(after, (await self.read(uid)).seq)
+        while True:
+            workload = await self.read(uid, after=after, timeout=beat)
+            for event in workload.events:
+                yield event
+            if workload.ended:
+                return
+            after = workload.seq
+            if not workload.events:
+                yield None
 
     async def log(self, uid: str, tail: int) -> str:
         """Return the last `tail` lines of a workload's log (0: all of it)."""
@@ -129,6 +173,32 @@ class Workloads:
             fix = "Try again in a minute."
             kind = CannotCheckError if isinstance(error, CarrierUnreachable) else SiteTroubleError
             raise kind(msg, fix, code="no-log") from error
+
+    async def follow_log(
+        self, uid: str, tail: int, send: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        """Send the last lines of a log (0: all) and what is added to it, until its job has ended.
+
+        Raises `CarrierError` when the site stops sending it.
+        """
+        known = await self._journal.wait(uid, lambda w: w.submitted or w.ended, None)
+        workload = _found(uid, known)
+        link = self._links.by_name.get(workload.site)
+        if workload.cleaned or link is None or not workload.submitted:
+            await send(tail_of(workload.log_tail, tail or TAIL_LINES).encode())
+            return
+        loop = asyncio.get_running_loop()
+        ending = asyncio.create_task(self._journal.wait(uid, lambda w: w.ended, None))
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None) as limit:
+                    # A site that is cut off does not say that there is no more.
+                    ending.add_done_callback(lambda _: limit.reschedule(loop.time() + LAST_LINES))
+                    pod, container = dict(workload.pod), workload.containers[0]
+                    async for part in link.carrier.follow(pod, container=container, tail=tail):
+                        await send(part)
+        finally:
+            ending.cancel()
 
     async def cancel(self, uid: str) -> Workload:
         """End a workload; return it when its job is gone, or after half a minute as it is."""
@@ -152,29 +222,34 @@ def _found(uid: str, workload: Workload | None) -> Workload:
     return workload
 
 
-def _same(known: Workload, request: WorkloadRequest) -> Workload:
-    said = (request.owner, request.site, request.secret_sha256)
-    if said != (known.owner, known.site, known.secret_sha256):
+def _same(known: Workload, request: NewWorkload) -> Workload:
+    said, there = (request.owner, request.site), (known.owner, known.site)
+    # A kernel's secret is made here, anew each time.
+    secrets = request.secret_sha256 == known.secret_sha256 or request.kind != SERVER
+    if said != there or request.kind != known.kind or not secrets:
         msg = f"workload {request.uid} is there already, with another owner, site or secret"
         raise ConflictError(msg, "Use a new uid.")
     return known
 
 
 def _address(listeners: dict[int, int]) -> str:
-    return f"http://{LOOPBACK}:{next(iter(listeners.values()))}"
+    listen = next(iter(listeners.values()))
+    return f"http://{LOOPBACK}:{listen}" if listen else ""
 
 
 def _new(
-    request: WorkloadRequest, account: str | None, listeners: dict[int, int], pod: dict[str, Any]
+    request: NewWorkload, account: str | None, listeners: dict[int, int], pod: dict[str, Any]
 ) -> Workload:
     created = now()
     return Workload(
         uid=request.uid,
         owner=request.owner,
         server_name=request.server_name,
+        name=request.name,
         kind=request.kind,
         site=request.site,
         profile=request.profile,
+        options=dict(request.options),
         account=account,
         state=State.REQUESTED,
         reason="",
@@ -195,15 +270,13 @@ def _seconds(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
-def _submission(request: WorkloadRequest, account: str | None) -> dict[str, Any]:
-    pod = request.pod.model_dump(mode="json", exclude_unset=True)
+def _submission(request: NewWorkload, account: str | None) -> dict[str, Any]:
+    pod = copy.deepcopy(dict(request.pod))
     pod["metadata"]["uid"] = request.uid
     # Only this service says whose account runs the job.
-    annotations = {**(request.pod.metadata.annotations or {})}
+    annotations = {**(pod["metadata"].get("annotations") or {})}
     annotations.pop("farlab/account", None)
     if account is not None:
         annotations["farlab/account"] = account
     pod["metadata"]["annotations"] = annotations
-    secrets = [secret.model_dump(mode="json") for secret in request.secrets]
-    configmaps = [configmap.model_dump(mode="json") for configmap in request.configmaps]
-    return {"pod": pod, "secrets": secrets, "configmaps": configmaps}
+    return {"pod": pod, "secrets": [*request.secrets], "configmaps": [*request.configmaps]}

@@ -6,7 +6,8 @@ import html
 import json
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
@@ -72,6 +73,12 @@ class Carrier(Protocol):
     async def logs(self, pod: Json, *, container: str, tail: int = 0) -> str:
         """Return a container's output, at most the last `tail` lines unless that is 0."""
 
+    def follow(self, pod: Json, *, container: str, tail: int = 0) -> AsyncIterator[bytes]:
+        """Yield a container's output as it comes, the last `tail` lines first, to the job's end.
+
+        The one call without a time limit: a job may be silent for hours.
+        """
+
     async def ping(self) -> Json:
         """Return what the site tells of itself: resources, partitions; empty if nothing."""
 
@@ -135,6 +142,16 @@ class DirectCarrier:
         body = logs_body(pod, container, tail)
         return await self._call("GET", "/getLogs", "GetLogs", body)
 
+    async def follow(self, pod: Json, *, container: str, tail: int = 0) -> AsyncIterator[bytes]:
+        """Yield a container's output as it comes."""
+        body = logs_body(pod, container, tail, follow=True)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._time_limit / 2)
+        async with self._request("GET", "/getLogs", "GetLogs", body, limits) as response:
+            if response.status != 200:
+                raise self._refusal("GET", response.status, await self._text(response))
+            async for chunk in response.content.iter_any():
+                yield chunk
+
     async def ping(self) -> Json:
         """Ask for the state of no pod: the plugin answers with its facts."""
         text = await self._call("GET", "/status", "Ping", [])
@@ -158,6 +175,18 @@ class DirectCarrier:
     async def _call(self, method: str, path: str, verb: str, body: Any) -> str:
         """Return the answer's text; raise CarrierError for anything but 200."""
         limit = self._time_limit if method == "POST" else self._time_limit / 2
+        timeout = aiohttp.ClientTimeout(total=limit)
+        async with self._request(method, path, verb, body, timeout) as response:
+            text = await self._text(response)
+        if response.status != 200:
+            raise self._refusal(method, response.status, text)
+        return text
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, path: str, verb: str, body: Any, timeout: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request; raise CarrierUnreachable for whatever goes wrong on the way."""
         headers = self._headers(verb)
         try:
             async with self._open().request(
@@ -165,17 +194,15 @@ class DirectCarrier:
                 self._base + path,
                 json=body,
                 headers=headers,
-                timeout=aiohttp.ClientTimeout(total=limit),
+                timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                text = await self._text(response)
+                yield response
         except TimeoutError:
-            raise CarrierUnreachable(f"{self._where} did not answer in {limit:g} s") from None
+            limit = f"{timeout.total or timeout.sock_connect:g} s"
+            raise CarrierUnreachable(f"{self._where} did not answer in {limit}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise CarrierUnreachable(f"{self._where} can't be reached: {_words(error)}") from None
-        if response.status != 200:
-            raise self._refusal(method, response.status, text)
-        return text
 
     def _open(self) -> aiohttp.ClientSession:
         """Return the session; it is made here because it belongs to the running loop."""

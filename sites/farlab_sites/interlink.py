@@ -185,7 +185,7 @@ def _identity(pod: Json) -> Json:
     }
 
 
-def logs_body(pod: Json, container: str, tail: int) -> Json:
+def logs_body(pod: Json, container: str, tail: int, *, follow: bool = False) -> Json:
     """Return the body of /getLogs; `tail` 0 asks for all lines."""
     meta = pod["metadata"]
     return {
@@ -197,7 +197,7 @@ def logs_body(pod: Json, container: str, tail: int) -> Json:
             "Tail": tail,
             "Bytes": 0,
             "Timestamps": False,
-            "Follow": False,
+            "Follow": follow,
             "Previous": False,
             "SinceSeconds": 0,
             "SinceTime": "0001-01-01T00:00:00Z",

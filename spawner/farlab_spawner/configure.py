@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from .spawner import FarlabSpawner
 SERVICE = "farlab"
 CALLER = "farlab-spawner"
 SPAWN_SCOPE = "custom:farlab:spawn"
+ADMIN_SCOPE = "custom:farlab:admin"
+ACCESS_SCOPE = f"access:services!service={SERVICE}"
 
 INERT_KUBECONFIG = {
     "apiVersion": "v1",
@@ -38,14 +41,17 @@ def configure(
     service_port: int = 8092,
     relay_port: int = 8091,
     relay_url: str = "",
+    db_url: str = "",
     start_timeout: int = 3600,
 ) -> None:
     """Set everything that a hub with Farlab needs on JupyterHub's configuration object `c`.
 
     `catalogue` is the file with the sites; `state_dir` a private folder for the service's database
     and the tokens; the ports are on loopback; `relay_url` is what jobs dial where they are on other
-    machines; `start_timeout` is how long, in seconds, a server may wait in a queue. Everything can
-    be changed afterwards on `c`. Raises `CatalogueError` when the catalogue has mistakes.
+    machines; `db_url` another database than SQLite in `state_dir` (its password is in the file
+    that PGPASSFILE names); `start_timeout` is how long, in seconds, a server may wait in a queue.
+    Everything can be changed afterwards on `c`. Raises `CatalogueError` when the catalogue has
+    mistakes.
     """
     file, state = Path(catalogue).absolute(), Path(state_dir).absolute()
     known = load_catalogue(file)
@@ -56,7 +62,8 @@ def configure(
     c.FarlabSpawner.service_token_file = str(_token_file(state, CALLER))
     c.FarlabSpawner.relay_url = relay_url or f"ws://127.0.0.1:{relay_port}"
     c.FarlabSpawner.start_timeout = start_timeout
-    _add_service(c, file, state, service_port, relay_port)
+    options = {"relay-port": str(relay_port), "relay-url": relay_url, "db-url": db_url}
+    _add_service(c, file, state, service_port, options)
     if all(site.carrier.direct for site in known.sites):
         _without_kubernetes(state)
 
@@ -74,10 +81,13 @@ def _set_spawner(c: Any) -> None:
     c.FarlabSpawner.consecutive_failure_limit = 0
 
 
-def _add_service(c: Any, catalogue: Path, state: Path, port: int, relay_port: int) -> None:
-    """Let JupyterHub run the Farlab service, and give the spawner the right to use it."""
+def _add_service(
+    c: Any, catalogue: Path, state: Path, port: int, options: Mapping[str, str]
+) -> None:
+    """Let JupyterHub run the Farlab service, and give spawner and users the right to use it."""
     command = [str(Path(sys.executable).with_name("farlab")), "hub", f"--catalogue={catalogue}"]
-    command += [f"--state-dir={state}", f"--relay-port={relay_port}"]
+    command += [f"--state-dir={state}"]
+    command += [f"--{name}={value}" for name, value in options.items() if value]
     c.JupyterHub.services = [
         *_set_before(c.JupyterHub, "services", []),
         {
@@ -92,11 +102,24 @@ def _add_service(c: Any, catalogue: Path, state: Path, port: int, relay_port: in
     c.JupyterHub.custom_scopes = {
         **_set_before(c.JupyterHub, "custom_scopes", {}),
         SPAWN_SCOPE: {"description": "Start and stop workloads of any user at any site."},
+        ADMIN_SCOPE: {"description": "See and cancel workloads of all users."},
     }
-    c.JupyterHub.load_roles = [
-        *_set_before(c.JupyterHub, "load_roles", []),
-        {"name": CALLER, "scopes": [SPAWN_SCOPE], "services": [CALLER]},
-    ]
+    roles = [*_set_before(c.JupyterHub, "load_roles", [])]
+    # Users, and the servers that they start, may use the service for themselves.
+    roles = _extended(roles, "user", ["self"])
+    roles = _extended(roles, "server", ["users:activity!user", "access:servers!server"])
+    roles.append({"name": CALLER, "scopes": [SPAWN_SCOPE], "services": [CALLER]})
+    c.JupyterHub.load_roles = roles
+
+
+def _extended(roles: list[dict[str, Any]], name: str, otherwise: list[str]) -> list[dict[str, Any]]:
+    """Return the roles, one of JupyterHub's own among them with access to the service.
+
+    JupyterHub takes a role only once, and `otherwise` is what it has without any configuration.
+    """
+    known = next((role for role in roles if role.get("name") == name), {"name": name})
+    extended = {**known, "scopes": [*known.get("scopes", otherwise), ACCESS_SCOPE]}
+    return [*(role for role in roles if role is not known), extended]
 
 
 def _set_before(section: Any, name: str, otherwise: Any) -> Any:

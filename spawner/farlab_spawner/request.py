@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from .spawner import FarlabSpawner
 
 PORT = 8888
-AGENT = ["farlab-agent", "--port", str(PORT), "--call", "hub", "--"]
+AGENT = ["farlab-agent", "--port", str(PORT), "--call", "hub", "--call", "farlab", "--"]
 LISTEN = f"http://127.0.0.1:{{port:{PORT}}}"  # the agent fills in the port it found free
 CALL = "http://127.0.0.1:{call:hub}"
+CALL_FARLAB = "http://127.0.0.1:{call:farlab}"
 
 
 def workload_request(
@@ -29,6 +30,7 @@ def workload_request(
         container,
         job_addresses(_env(container))
         | {
+            "FARLAB_API_URL": CALL_FARLAB + urlsplit(spawner.service.url).path,
             "FARLAB_RELAY_URL": chosen.site.relay.url or spawner.relay_url,
             "FARLAB_WORKLOAD": uid,
             "FARLAB_SECRET": secret,

@@ -19,8 +19,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from farlab_hub.auth import SPAWN, Gatekeeper
-from farlab_hub.handlers import MOST_BYTES, routes
+from farlab_hub.api import rules
+from farlab_hub.auth import SPAWN
+from farlab_hub.handlers import MOST_BYTES
+from farlab_hub.hub_auth import HubGatekeeper
 from farlab_hub.service import HubService
 from farlab_sites.carriers import CarrierError, PodStatus
 from jupyterhub.services.auth import HubAuth
@@ -214,14 +216,14 @@ class Workplace:
         service = HubService(
             self.catalogue,
             self.folder / "state",
-            Gatekeeper(auth),
+            HubGatekeeper(auth),
             carrier_for=lambda site: self.sites[site.name],
             upstreams={"hub": ("127.0.0.1", int(self.hub_api.split(":")[2].split("/")[0]))},
             tick=0.05,
         )
         port = await service.start("127.0.0.1", relay_port)
         socket, api_port = bind_unused_port()
-        server = HTTPServer(Application(routes(service, PREFIX)), max_body_size=2 * MOST_BYTES)
+        server = HTTPServer(Application(rules(service, PREFIX)), max_body_size=2 * MOST_BYTES)
         server.add_socket(socket)
         api = Api(self.session, f"http://127.0.0.1:{api_port}{PREFIX}api/", "spawner")
         self.running.append(Running(service, api, f"ws://127.0.0.1:{port}", server))

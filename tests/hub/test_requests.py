@@ -257,10 +257,10 @@ async def test_errors_are_json_with_a_way_out(running):
 
 
 async def test_our_own_fault_tells_no_secrets(place, running, monkeypatch):
-    async def broken():
+    async def broken(*_, **__):
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(running.service.workloads, "live", broken)
+    monkeypatch.setattr(running.service.workloads, "find", broken)
     status, answer = await running.api.call("GET", "workloads")
     assert (status, answer["code"]) == (500, "internal")
     assert "secret" not in json.dumps(answer)

@@ -1,0 +1,149 @@
+"""What the service is asked to start: the bodies of POST /api/workloads."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any, Literal
+
+from farlab_sites.fields import Walltime
+from farlab_sites.wishes import Wish
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from .models import NewWorkload
+
+NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"  # a Kubernetes object's name
+
+
+def _printable(text: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        msg = "must not hold control characters"
+        raise ValueError(msg)
+    return text
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        msg = "must be a UUID such as 123e4567-e89b-42d3-a456-426614174000"
+        raise ValueError(msg) from None
+
+
+UserName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
+Word = Annotated[str, Field(max_length=255), AfterValidator(_printable)]
+Uid = Annotated[str, Field(max_length=64), AfterValidator(_uuid)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class PodMetadata(BaseModel):
+    """The part of v1.ObjectMeta that a plugin knows a pod by."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str = Field(pattern=NAME)
+    namespace: str = Field(pattern=NAME)
+    uid: str = ""
+    annotations: dict[str, str] | None = None
+
+
+def _named(container: object) -> bool:
+    return isinstance(container, dict) and isinstance(container.get("name"), str)
+
+
+class Pod(BaseModel):
+    """The part of v1.Pod that this service reads; the rest passes as it is."""
+
+    model_config = ConfigDict(extra="allow")
+    metadata: PodMetadata
+    spec: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _has_containers(self) -> Pod:
+        containers = self.spec.get("containers")
+        if not isinstance(containers, list) or not containers or not all(map(_named, containers)):
+            msg = "spec.containers must be a list of containers with names"
+            raise ValueError(msg)
+        return self
+
+
+class Named(BaseModel):
+    """A v1.Secret or v1.ConfigMap: its name is read, the rest passes as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    class Metadata(BaseModel):
+        """The part of v1.ObjectMeta that a pod refers to."""
+
+        model_config = ConfigDict(extra="allow")
+        name: str = Field(pattern=NAME)
+
+    metadata: Metadata
+
+
+class ServerRequest(BaseModel):
+    """A user's notebook server, announced by the spawner, which has made the pod."""
+
+    model_config = ConfigDict(extra="forbid")
+    uid: Uid
+    owner: UserName
+    groups: list[Word] = Field(default=[], max_length=1000)
+    server_name: Word = ""
+    kind: Literal["server"]
+    site: Word
+    profile: Word
+    pod: Pod
+    secrets: list[Named] = Field(default=[], max_length=16)
+    configmaps: list[Named] = Field(default=[], max_length=16)
+    ports: list[Port] = Field(default=[8888], min_length=1, max_length=8)
+    secret_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _one_uid(self) -> ServerRequest:
+        if self.pod.metadata.uid not in ("", self.uid):
+            msg = "pod.metadata.uid must be the workload's uid"
+            raise ValueError(msg)
+        return self
+
+    def workload(self) -> NewWorkload:
+        """Return it as what the service starts."""
+        pod = self.pod.model_dump(mode="json", exclude_unset=True)
+        whole = self.model_dump(exclude={"pod", "secrets", "configmaps"})
+        secrets = [secret.model_dump(mode="json") for secret in self.secrets]
+        configmaps = [configmap.model_dump(mode="json") for configmap in self.configmaps]
+        return NewWorkload(**whole, pod=pod, secrets=secrets, configmaps=configmaps)
+
+
+class KernelRequest(BaseModel):
+    """A kernel at a site, for the caller. What is left out is the catalogue's first that fits."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: Literal["kernel"]
+    site: Word = Field(min_length=1, description="The site's name.")
+    profile: Word = Field(default="", description="The profile's name.")
+    size: Word = Field(default="", description="The size's key or title.")
+    partition: Word = Field(
+        default="", description="The partition's key or title, or the batch system's name for it."
+    )
+    gpus: Annotated[int, Field(strict=True, ge=0, le=10_000)] | None = Field(
+        default=None, description="How many GPUs the partition must have."
+    )
+    image: Annotated[str, Field(max_length=1000), AfterValidator(_printable)] = Field(
+        default="", description="The image's key or title, or another image where that may be."
+    )
+    walltime: Walltime | None = Field(
+        default=None, description="End it after this time at the latest: H:MM:SS, or minutes."
+    )
+    name: Annotated[str, Field(max_length=100), AfterValidator(_printable)] = Field(
+        default="", description="What its owner calls it; no two live ones of one owner are alike."
+    )
+    uid: Uid | None = Field(
+        default=None, description="Chosen by the caller, so that it may send the request again."
+    )
+
+    @property
+    def wish(self) -> Wish:
+        """What is asked of the catalogue."""
+        return Wish(**self.model_dump(exclude={"kind", "name", "uid"}))
+
+
+KINDS = ("server", "kernel")
+CreateRequest = Annotated[ServerRequest | KernelRequest, Field(discriminator="kind")]
