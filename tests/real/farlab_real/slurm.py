@@ -68,11 +68,20 @@ class SlurmCluster:
 
     def start(self) -> Self:
         """Start the cluster and return when every node is idle."""
-        check_machine()
+        try:
+            check_machine()
+            self._supervisor = self._supervise()
+            self._answer("slurm_conf")
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _supervise(self) -> subprocess.Popen[str]:
         argv = [sys.executable, "-m", "farlab_real.slurm", "--folder", str(self.folder)]
         for name, value in asdict(self.shape).items():
             argv += [f"--{name.replace('_', '-')}", str(value)]
-        self._supervisor = subprocess.Popen(
+        return subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -80,12 +89,6 @@ class SlurmCluster:
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
             start_new_session=True,
         )
-        try:
-            self._answer("slurm_conf")
-        except BaseException:
-            self.stop()
-            raise
-        return self
 
     def _answer(self, key: str) -> Any:
         assert self._supervisor is not None

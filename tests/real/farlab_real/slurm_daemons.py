@@ -149,6 +149,7 @@ class Daemons:
         kill_descendants()
 
     def _end_jobs(self, wait: float = 15) -> None:
+        """Cancel all jobs; those that ignore it are killed by Slurm, or in the end by us."""
         deadline = time.monotonic() + wait
         while time.monotonic() < deadline:
             jobs = self.run("squeue", "-h", "-t", "all", "-o", "%A %T", limit=5).split("\n")
@@ -158,7 +159,7 @@ class Daemons:
             self.run("scancel", *live, limit=5)
             time.sleep(0.2)
 
-    def _terminate(self, processes: list[subprocess.Popen[bytes]], wait: float = 15) -> None:
+    def _terminate(self, processes: list[subprocess.Popen[bytes]], wait: float = 5) -> None:
         for process in processes:
             process.terminate()
         deadline = time.monotonic() + wait
