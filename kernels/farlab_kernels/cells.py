@@ -188,7 +188,8 @@ class Channels:
     async def ask(self, channel: str, kind: str, content: dict[str, Any]) -> dict[str, Any]:
         """Send a request that is no cell, and wait for its reply's content."""
         id_ = self.send(channel, kind, content)
-        reply = self._asked[id_] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._asked[id_] = reply
         try:
             return await reply
         finally:

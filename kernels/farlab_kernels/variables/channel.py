@@ -81,7 +81,8 @@ class Channel:
         self.fill([head])
         magic, size = _HEAD.unpack(head)
         if magic != _MAGIC or size > _LONGEST_HEADER:
-            raise CutError("the other end speaks another language")
+            self.abort()
+            raise TransferError("what answers is no kernel of this version of Farlab")
         text = memoryview(bytearray(size))
         self.fill([text])
         header = json.loads(bytes(text))

@@ -206,13 +206,22 @@ class Data:
         while True:
             try:
                 reader, writer, _ = await self._dial("data", about=self._here.to_wire())
-                channel = Channel(*await take_over(reader, writer))
-                said = await _in_thread(Channel.receive, channel)
-                return _Connection(channel, self._here, About.from_wire(said["about"]))
+                return await self._greet(Channel(*await take_over(reader, writer)))
             except RefusedError as error:
                 raise TransferError(f"{self._place}: {error}") from None
-            except OSError:
+            except OSError:  # CutError too
                 await asyncio.sleep(_PAUSE)
+
+    async def _greet(self, channel: Channel) -> _Connection:
+        greeting = _in_thread(Channel.receive, channel)
+        try:
+            said = await asyncio.shield(greeting)
+        except BaseException:
+            channel.abort()
+            await asyncio.gather(greeting, return_exceptions=True)
+            channel.close()
+            raise
+        return _Connection(channel, self._here, About.from_wire(said["about"]))
 
 
 class _Connection:

@@ -141,14 +141,15 @@ def unpack(parts: Sequence[Bytes], name: str, kind: str, pair: Pair) -> Any:
 
 
 def _explain(error: Exception, name: str, kind: str, pair: Pair) -> str:
-    missing = getattr(error, "name", None) or kind
-    package = str(missing).partition(".")[0]
+    """Say why code that the pickle names is not there, with the versions that matter."""
+    begin = f"{name} ({kind}) can't be read at {pair.receiver.place}"
+    missing = str(getattr(error, "name", None) or kind)
+    package = missing.partition(".")[0]
     known = package in pair.sender.packages or package in pair.receiver.packages
+    if isinstance(error, ModuleNotFoundError) and not known:
+        return f"{begin}: there is no module {missing} there; install it, or copy its file to there"
     versions = pair.compare(package if known else "Python")
-    return (
-        f"{name} ({kind}) can't be read at {pair.receiver.place}: {type(error).__name__}: {error}; "
-        f"there is {versions}"
-    )
+    return f"{begin}: {type(error).__name__}: {error}; there is {versions}"
 
 
 def rooms(sizes: Iterable[int]) -> list[memoryview]:

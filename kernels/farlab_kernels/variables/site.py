@@ -7,12 +7,12 @@ transfer does. Values are set all at once, when everything has arrived.
 from __future__ import annotations
 
 import difflib
-import logging
 import os
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,8 +26,6 @@ from farlab_kernels.variables.errors import (
 )
 from farlab_kernels.variables.handover import connections
 from farlab_kernels.variables.versions import About, Pair, about
-
-log = logging.getLogger(__name__)
 
 _LOOK = 5.0  # seconds between two looks whether somebody still waits for a result
 
@@ -47,11 +45,13 @@ class Site:
     def __init__(self, shell: Shell, place: str) -> None:
         self._shell = shell
         self._place = place
+        self._channels: set[Channel] = set()
         self.calls = calls.Calls(lambda: shell.user_ns)
 
     def serve(self, connection: socket.socket, hello: dict[str, Any]) -> None:
         """Serve a connection until it ends."""
         channel = Channel(connection)
+        self._channels.add(channel)
         here = about(self._place)
         client = _Client(self, channel, here, About.from_wire(hello.get("about")))
         try:
@@ -60,10 +60,18 @@ class Site:
                 client.answer(channel.receive())
         except CutError:
             pass
-        except Exception:
-            log.exception("a data connection could not be served")
+        except Exception as error:  # a fault of this program: the other end shall know
+            with suppress(CutError):
+                channel.fail(TransferError(f"{type(error).__name__} at {self._place}: {error}"))
         finally:
+            self._channels.discard(channel)
             channel.close()
+
+    def forget(self) -> None:
+        """Close connections that are another process's: a fork would keep them from ending."""
+        for channel in self._channels:
+            channel.close()
+        self._channels.clear()
 
     def look_up(self, names: list[str]) -> list[Any]:
         """Return variables. Raises MissingError, which names those that are not there."""
@@ -195,7 +203,7 @@ class _Client:
         failed = {
             "module": kind.__module__,
             "name": kind.__qualname__,
-            "message": str(error),
+            "message": _words(error),
             "traceback": trace,
             "index": index,
         }
@@ -222,6 +230,13 @@ class _Client:
         files.send(self._channel, path, described["size"])
 
 
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # an exception's own code
+        return "(no message)"
+
+
 def _path(asked: dict[str, Any]) -> Path:
     try:
         return Path(asked["path"]).expanduser()
@@ -233,6 +248,7 @@ def start(shell: Any, folder: Path) -> Site:
     """Serve the connections that the keeper hands over, in threads; return at once."""
     site = Site(shell, os.environ.get("FARLAB_SITE", "the site"))
     calls.current = site.calls
+    os.register_at_fork(after_in_child=site.forget)
     threading.Thread(target=_listen, args=(site, folder), name="farlab-data", daemon=True).start()
     return site
 

@@ -1,0 +1,14 @@
+"""%offload and %%offload: the Python API as IPython magics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from farlab_kernels.magics.completion import register
+from farlab_kernels.magics.magics import OffloadMagics
+
+
+def load(ipython: Any) -> None:
+    """Register the magics and their completion."""
+    ipython.register_magics(OffloadMagics(ipython))
+    register(ipython)

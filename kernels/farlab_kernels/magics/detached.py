@@ -1,0 +1,90 @@
+"""Cells that nobody waits for: sent as soon as their kernel is there."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from farlab_kernels.blocking_session import BlockingSession, wait
+from farlab_kernels.loops import shared_loop
+from farlab_kernels.magics.sessions import Sessions
+from farlab_kernels.notebook.waiting import Waiting
+from farlab_kernels.service.client import Client
+from farlab_kernels.session import Session, open_session
+from farlab_kernels.wishes import Wish, check_name, choose_site, new_name
+
+
+class Detached:
+    """Starts what is to go on by itself."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._starting: dict[str, concurrent.futures.Future[Session]] = {}
+
+    def begin(
+        self, wish: Wish, name: str, code: str, inputs: dict[str, Any], files: list[str]
+    ) -> str:
+        """Send a cell to a kernel that is there, or that is started; return the kernel's name.
+
+        Raises ServiceError.
+        """
+        session = self._sessions.find(wish, name)
+        if session is not None:
+            self._sessions.use(session)
+            session.wait(_send(session.session, code, inputs, files))
+            return session.name
+        wish = replace(wish, site=wait(Waiting(shared_loop()), _site(wish.site)))
+        name = check_name(name) if name else new_name(wish)
+        self._starting[name] = shared_loop().start(_start(wish, name, code, inputs, files))
+        return name
+
+    def wait_for(self, name: str) -> None:
+        """Wait until a cell has been sent. Raises what went wrong with its kernel."""
+        starting = self._starting.get(name)
+        if starting is None:
+            return
+        session = wait(Waiting(shared_loop()), _of(starting))
+        self._starting.pop(name, None)
+        self._sessions.use(BlockingSession(session, shared_loop()))
+
+    def cancel(self, name: str) -> bool:
+        """Give up a start; False if there is none of that name."""
+        starting = self._starting.pop(name, None)
+        return starting is not None and starting.cancel()
+
+    def troubles(self) -> Iterator[str]:
+        """Yield what went wrong with starts."""
+        for name, starting in self._starting.items():
+            if starting.done() and not starting.cancelled():
+                error = starting.exception()
+                if error is not None:
+                    yield f"{name} was not started: {error}"
+
+
+async def _of(starting: concurrent.futures.Future[Session]) -> Session:
+    # That nobody waits any more is no reason to give it up.
+    return await asyncio.shield(asyncio.wrap_future(starting))
+
+
+async def _site(name: str) -> str:
+    async with Client() as client:
+        return str(choose_site(await client.sites(), name)["name"])
+
+
+async def _start(
+    wish: Wish, name: str, code: str, inputs: dict[str, Any], files: list[str]
+) -> Session:
+    session = await open_session(name=name, **vars(wish))
+    await _send(session, code, inputs, files)
+    return session
+
+
+async def _send(session: Session, code: str, inputs: dict[str, Any], files: list[str]) -> None:
+    if inputs:
+        await session.push(inputs)
+    for file in files:
+        await session.put_file(file)
+    session.begin(code)
