@@ -20,11 +20,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 from farlab_hub.api import rules
-from farlab_hub.auth import SPAWN
+from farlab_hub.auth import ADMIN, SPAWN
 from farlab_hub.handlers import MOST_BYTES
 from farlab_hub.hub_auth import HubGatekeeper
 from farlab_hub.service import HubService
 from farlab_sites.carriers import CarrierError, PodStatus
+from farlab_sites.catalogue import Site
 from jupyterhub.services.auth import HubAuth
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
@@ -32,6 +33,7 @@ from tornado.web import Application
 
 PATIENCE = 60.0  # seconds; for slow machines
 PREFIX = "/services/farlab/"
+ACCESS = "access:services!service=farlab"
 
 SITES = """
 sites:
@@ -69,7 +71,10 @@ class FakeHub:
         self.broken = False
         self.tokens = {
             "spawner": {"name": "farlab-spawner", "kind": "service", "scopes": [SPAWN]},
-            "alice": {"name": "alice", "kind": "user", "scopes": ["self", "access:servers"]},
+            "alice": {"name": "alice", "kind": "user", "groups": ["itw"], "scopes": [ACCESS]},
+            "bob": {"name": "bob", "kind": "user", "scopes": [ACCESS]},
+            "admin": {"name": "ada", "kind": "user", "scopes": [ACCESS, ADMIN]},
+            "outsider": {"name": "carol", "kind": "user", "scopes": ["self", "access:servers"]},
             "other": {"name": "other", "kind": "service", "scopes": ["custom:farlab:spawners"]},
         }
 
@@ -204,6 +209,7 @@ class Workplace:
         self.hub_api = hub_api
         self.sites = {name: FakeCarrier() for name in ("vega", "cloud")}
         self.secret = "open sesame, said the agent"
+        self.carrier_for: Callable[[Site], Any] = lambda site: self.sites[site.name]
         self.running: list[Running] = []
         self.session = aiohttp.ClientSession()
         self.catalogue = folder / "sites.yaml"
@@ -217,7 +223,7 @@ class Workplace:
             self.catalogue,
             self.folder / "state",
             HubGatekeeper(auth),
-            carrier_for=lambda site: self.sites[site.name],
+            carrier_for=self.carrier_for,
             upstreams={"hub": ("127.0.0.1", int(self.hub_api.split(":")[2].split("/")[0]))},
             tick=0.05,
         )

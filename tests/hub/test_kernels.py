@@ -1,0 +1,79 @@
+"""A user's kernel at a real site: service, plugin, agent and keeper, through the API alone."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import yaml
+from farlab_kernels.link.link import KernelLink
+from farlab_kernels.service.client import Client
+from farlab_kernels.service.settings import Settings
+from farlab_real.kernel_parts import connected, execute
+from farlab_real.plugin import RunningPlugin
+from farlab_sites.carriers import carrier_for
+
+PATIENCE = 120.0
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory):
+    with RunningPlugin(tmp_path_factory.mktemp("plugin"), {"local": {}}) as running:
+        yield running
+
+
+@pytest.fixture
+async def service(place: Any, plugin: RunningPlugin) -> Any:
+    """Return a service whose one site is the plugin's."""
+    profile = {
+        "name": "small",
+        "title": "Small",
+        "sizes": [{"title": "1 CPU", "cpu": 1, "memory": "1Gi"}],
+        "images": [{"title": "this one", "image": sys.prefix}],
+    }
+    site = {"name": "here", "title": "Here", "kind": "cloud", "profiles": [profile]}
+    place.catalogue.write_text(yaml.safe_dump({"sites": [{**site, "carrier": plugin.carrier}]}))
+    place.carrier_for = carrier_for
+    return await place.start()
+
+
+@pytest.fixture
+async def alice(service: Any) -> AsyncIterator[Client]:
+    async with Client(Settings(service.api.base, "alice")) as client:
+        yield client
+
+
+async def test_a_kernel_from_request_to_end(service, alice):
+    (site,) = await alice.sites()
+    assert (site["name"], site["open"], site["kernels"]) == ("here", True, True)
+    created = await alice.create("here", name="mine")
+    assert (created.state, created.name, created.key) == ("requested", "mine", "")
+    states = []
+    async with asyncio.timeout(PATIENCE):
+        async for event in alice.events(created.uid):
+            states.append(event.state)
+            if event.state == "ready":
+                break
+    assert (states[0], states[-1]) == ("requested", "ready")
+    kernel = await alice.get(created.uid)
+    assert kernel.key
+
+    link = KernelLink(lambda port: alice.open_stream(created.uid, port), kernel.key)
+    await asyncio.wait_for(link.start(), PATIENCE)
+    async with connected(link) as client:
+        result = await execute(client, "import os; print(6 * 7, os.environ['FARLAB_SITE'])")
+        assert result.text == "42 here\n"
+        hidden = await execute(
+            client, "print([n for n in os.environ if 'KEY' in n or 'SECR' in n])"
+        )
+        assert hidden.text == "[]\n"
+    await link.close()
+
+    assert [one.uid for one in await alice.list()] == [created.uid]
+    ended = await alice.cancel(created.uid)
+    assert ended.state == "cancelled"
+    assert await alice.list() == []
+    assert (await alice.get(created.uid)).key == ""
