@@ -97,12 +97,9 @@ def test_estimates_that_say_nothing(catalogue: Catalogue, estimate: object) -> N
 
 
 def test_estimate_in_iso_8601(catalogue: Catalogue) -> None:
-    full = {
-        "name": "gpu",
-        "nodes": 4,
-        "nodes_free": 0,
-        "start_estimate": f"{time.strftime('%Y')}-12-31T23:59:00",
-    }
+    soon = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
+    estimate = soon.replace(tzinfo=None).isoformat()
+    full = {"name": "gpu", "nodes": 4, "nodes_free": 0, "start_estimate": estimate}
     vega = vega_with(catalogue, full)
     assert vega.start is not None
     assert vega.start.epoch == soon.timestamp()
