@@ -1,4 +1,4 @@
-"""Write what the docs take from the code: the JSON Schema of sites.yaml and its table of keys.
+"""Write what the docs take from the code: sites.yaml's JSON Schema and keys, the API's description.
 
 `python docs/regenerate.py` writes; with `--check` it only says what is out of date.
 """
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from farlab_hub.api import ROUTES
+from farlab_hub.openapi import describe
 from farlab_sites.catalogue import schema
 
 DOCS = Path(__file__).parent
@@ -40,6 +42,7 @@ def wanted() -> dict[Path, str]:
     tables = "\n".join(_tables(schema()))
     return {
         DOCS / "sites.schema.json": json.dumps(schema(), indent=2) + "\n",
+        DOCS / "openapi.json": json.dumps(describe(ROUTES), indent=2) + "\n",
         page: f"{before}{START}\n\n{tables}\n{END}{after}",
     }
 
