@@ -157,7 +157,7 @@ def test_limits_of_the_pod_win_over_its_flags(tmp_path: Path) -> None:
     ):
         assert wanted.index(ours) > wanted.index(flag)
     assert "--gpus-per-node=2" in wanted
-    assert "--export=NIL" in wanted
+    assert "--export=ALL" in wanted
     assert "--no-requeue" in wanted
 
 

@@ -16,7 +16,7 @@ MIB = 1 << 20
 SCRIPT = """\
 #!/bin/sh
 umask 077
-unset SLURM_EXPORT_ENV
+unset SLURM_EXPORT_ENV SLURM_TIME_FORMAT TZ
 export PATH={path} LANG=C.UTF-8 USER={user} LOGNAME={user} HOME={home}
 cd {folder} || exit 70
 ln -s "$SLURM_JOB_ID" job.claim 2>/dev/null
@@ -52,7 +52,9 @@ def arguments(job: Job) -> list[str]:
     return [
         "--parsable",
         f"--job-name={job.uid}",
-        "--export=NIL",
+        # All of sbatch's own few variables. Anything else here (NIL before Slurm 23) makes slurmd
+        # run the account's login shell first, which costs time and can hang.
+        "--export=ALL",
         "--propagate=NONE",
         "--no-requeue",
         f"--chdir={job.folder}",
