@@ -255,8 +255,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller rounds")
     quick = parser.parse_args().quick
-    with ways(400_000_000 if quick else 2_000_000_000) as all_ways:
-        for _ in range(3 if quick else 7):
+    with ways(400_000_000 if quick else 1_000_000_000) as all_ways:
+        for _ in range(3 if quick else 5):
             for way in all_ways.values():
                 way.measure()
     direct, relayed, peer = all_ways["direct"], all_ways["relay"], all_ways["asyncssh"]
