@@ -5,21 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
-from farlab_real.hub import REPOSITORY, RunningHub
 from farlab_real.kernel import RemoteKernel
-from farlab_real.plugin import RunningPlugin
 from farlab_real.processes import wait_until
-from farlab_real.user import HubUser
 from farlab_spawner.progress import STAGES
 
-HUB5 = REPOSITORY / ".venv-hub5/bin/python"
 SMALL = {"profile": "cloud--lab"}
 WHOLE = {"profile": "cloud--lab", "size": "whole-machine"}
 LINKS = (
@@ -31,66 +22,6 @@ LINKS = (
     "?anything=else",
 )
 ANYONE = "Zoë 日本語 o'neil; $(rm -rf ~)@example.org"
-
-
-@dataclass
-class World:
-    """A hub, and the plugin of its sites."""
-
-    hub: RunningHub
-    plugin: RunningPlugin
-
-    def user(self, name: str) -> HubUser:
-        return self.hub.login(name)
-
-    def live(self) -> dict[str, str]:
-        """Return the state of every live workload, by owner and server name."""
-        found = self.hub.workloads()
-        return {f"{w['owner']}/{w['server_name']}": w["state"] for w in found}
-
-
-def catalogue(plugin: RunningPlugin) -> dict[str, Any]:
-    """Return one site for all, one for members, one that is down."""
-    lab = {
-        "name": "lab",
-        "title": "JupyterLab",
-        "sizes": [
-            {"title": "1 CPU", "cpu": 1, "memory": "1Gi"},
-            {"title": "Whole machine", "cpu": 4, "memory": "1Gi"},
-        ],
-        "images": [
-            {"title": "Python 3", "image": sys.prefix},
-            {"title": "Broken", "image": "/nowhere/env"},
-        ],
-        "other_image": {"allow": "/opt/.*"},
-    }
-    here = {"kind": "cloud", "carrier": plugin.carrier, "profiles": [lab]}
-    nowhere = {"direct": {"url": "http://127.0.0.1:1"}}
-    return {
-        "sites": [
-            {"name": "cloud", "title": "UKRI Cloud", "walltime": "8:00:00", **here},
-            {"name": "members", "title": "Members", "groups": ["members"], **here},
-            {"name": "down", "title": "Down", **here, "carrier": nowhere},
-        ]
-    }
-
-
-@pytest.fixture(scope="module", params=["6"])
-def world(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    """A hub of JupyterHub 6; for the tests of `both`, once more with JupyterHub 5."""
-    python = Path(sys.executable) if request.param == "6" else HUB5
-    if not python.exists():
-        pytest.skip("JupyterHub 5 is not installed here: `make test` does it")
-    folder = tmp_path_factory.mktemp(f"hub{request.param}")
-    with (
-        RunningPlugin(folder / "plugin", {"local": {"cpus": 4}}) as plugin,
-        RunningHub(
-            folder / "hub", catalogue(plugin), python=python, groups={"members": ["eve"]}
-        ) as hub,
-    ):
-        yield World(hub, plugin)
 
 
 both = pytest.mark.parametrize("world", ["6", "5"], indirect=True)
