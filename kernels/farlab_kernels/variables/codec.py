@@ -131,25 +131,24 @@ def unpack(parts: Sequence[Bytes], name: str, kind: str, pair: Pair) -> Any:
     """Make the value again from its pickle and buffers. Raises UnsendableError."""
     try:
         return _Loader(_Pickle(parts[0]), buffers=parts[1:]).load()
-    except Exception as error:
-        if isinstance(error, ImportError | AttributeError | SyntaxError):
-            raise VersionsError(_explain(error, name, kind, pair)) from error
-        raise UnsendableError(
-            f"{name} ({kind}) can't be read at {pair.receiver.place}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    except Exception as error:  # whatever a value's own code raises
+        raise _explain(error, name, kind, pair) from error
 
 
-def _explain(error: Exception, name: str, kind: str, pair: Pair) -> str:
-    """Say why code that the pickle names is not there, with the versions that matter."""
-    begin = f"{name} ({kind}) can't be read at {pair.receiver.place}"
+def _explain(error: Exception, name: str, kind: str, pair: Pair) -> UnsendableError:
+    """Say why a value can't be read, with the versions that may be why."""
+    begin = f"{name} ({kind}) can't be read {pair.receiver.where}"
+    because = f"{begin}: {type(error).__name__}: {error}"
     missing = str(getattr(error, "name", None) or kind)
     package = missing.partition(".")[0]
-    known = package in pair.sender.packages or package in pair.receiver.packages
-    if isinstance(error, ModuleNotFoundError) and not known:
-        return f"{begin}: there is no module {missing} there; install it, or copy its file to there"
-    versions = pair.compare(package if known else "Python")
-    return f"{begin}: {type(error).__name__}: {error}; there is {versions}"
+    if pair.differ(package):
+        return VersionsError(f"{because}; there is {pair.compare(package)}")
+    if isinstance(error, ModuleNotFoundError):
+        fix = "install it, or copy its file to there"
+        return VersionsError(f"{begin}: there is no module {missing} there; {fix}")
+    if pair.sender.minor != pair.receiver.minor:
+        return VersionsError(f"{because}; there is {pair.compare('Python')}")
+    return UnsendableError(because)
 
 
 def rooms(sizes: Iterable[int]) -> list[memoryview]:

@@ -17,15 +17,15 @@ _CHUNK = 4 << 20
 _SUM = 32  # bytes of the checksum that follows a file
 
 
-def describe(path: Path, place: str) -> dict[str, Any]:
+def describe(path: Path, where: str) -> dict[str, Any]:
     """Return a file's size and mode. Raises RemoteFileError when it is no file."""
     try:
         about = path.stat()
     except OSError as error:
-        raise RemoteFileError(f"can't read {path} at {place}: {error.strerror}") from None
+        raise RemoteFileError(f"can't read {path} {where}: {error.strerror}") from None
     if path.is_dir():
         raise RemoteFileError(
-            f"{path} at {place} is a folder: pack it into one file first, with shutil.make_archive"
+            f"{path} {where} is a folder: pack it into one file first, with shutil.make_archive"
         )
     return {"size": about.st_size, "mode": about.st_mode & 0o777}
 
@@ -47,7 +47,7 @@ def send(channel: Channel, path: Path, size: int, progress: Progress | None = No
 
 
 def receive(
-    channel: Channel, path: Path, about: dict[str, Any], place: str,
+    channel: Channel, path: Path, about: dict[str, Any], where: str,
     progress: Progress | None = None,
 ) -> None:  # fmt: skip
     """Receive a file; it appears under its name when it is whole, with the mode it had.
@@ -71,7 +71,7 @@ def receive(
         try:
             file.finish()
         except OSError as error:
-            raise RemoteFileError(f"can't write {path} at {place}: {error.strerror}") from None
+            raise RemoteFileError(f"can't write {path} {where}: {error.strerror}") from None
 
 
 class _NewFile:

@@ -220,12 +220,12 @@ class _Client:
         if not path.parent.is_dir():
             raise RemoteFileError(f"there is no folder {path.parent} at {self._here.place}")
         self._channel.send({})  # go on
-        files.receive(self._channel, path, asked, self._here.place)
+        files.receive(self._channel, path, asked, self._here.where)
         self._channel.send({})
 
     def _get_file(self, asked: dict[str, Any]) -> None:
         path = _path(asked)
-        described = files.describe(path, self._here.place)
+        described = files.describe(path, self._here.where)
         self._channel.send(described)
         files.send(self._channel, path, described["size"])
 

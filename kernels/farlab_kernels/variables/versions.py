@@ -28,6 +28,11 @@ class About:
         """Return Python's minor version, such as 3.11."""
         return ".".join(self.python.split(".")[:2])
 
+    @property
+    def where(self) -> str:
+        """Say where it is."""
+        return "here" if self.place == "here" else f"at {self.place}"
+
     def version(self, package: str) -> str:
         """Return what this end has of a package, in words."""
         if package == "Python":
@@ -85,7 +90,11 @@ class Pair:
     def compare(self, package: str) -> str:
         """Name both ends' versions of a package or of Python."""
         ends = (self.sender, self.receiver)
-        return " and ".join(f"{end.version(package)} at {end.place}" for end in ends)
+        return " and ".join(f"{end.version(package)} {end.where}" for end in ends)
+
+    def differ(self, package: str) -> bool:
+        """Tell whether the two ends have different versions of a known package."""
+        return self.sender.packages.get(package) != self.receiver.packages.get(package)
 
     def why_no_code(self) -> str:
         """Say why functions and classes can't travel as they are."""
