@@ -8,7 +8,6 @@ import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +17,7 @@ import yaml
 from aiohttp import web
 from farlab_real.hub import REPOSITORY, RunningHub
 from farlab_real.plugin import RunningPlugin
-from farlab_real.user import HubUser
+from farlab_real.world import World, machine_sites
 from farlab_sites.catalogue import Catalogue
 from farlab_sites.loader import load_catalogue
 from farlab_spawner.configure import configure
@@ -245,48 +244,6 @@ async def make_spawner(
 HUB5 = REPOSITORY / ".venv-hub5/bin/python"
 
 
-@dataclass
-class World:
-    """A hub, and the plugin of its sites."""
-
-    hub: RunningHub
-    plugin: RunningPlugin
-
-    def user(self, name: str) -> HubUser:
-        return self.hub.login(name)
-
-    def live(self) -> dict[str, str]:
-        """Return the state of every live workload, by owner and server name."""
-        found = self.hub.workloads()
-        return {f"{w['owner']}/{w['server_name']}": w["state"] for w in found}
-
-
-def catalogue(plugin: RunningPlugin) -> dict[str, Any]:
-    """Return one site for all, one for members, one that is down."""
-    lab = {
-        "name": "lab",
-        "title": "JupyterLab",
-        "sizes": [
-            {"title": "1 CPU", "cpu": 1, "memory": "1Gi"},
-            {"title": "Whole machine", "cpu": 4, "memory": "1Gi"},
-        ],
-        "images": [
-            {"title": "Python 3", "image": sys.prefix},
-            {"title": "Broken", "image": "/nowhere/env"},
-        ],
-        "other_image": {"allow": "/opt/.*"},
-    }
-    here = {"kind": "cloud", "carrier": plugin.carrier, "profiles": [lab]}
-    nowhere = {"direct": {"url": "http://127.0.0.1:1"}}
-    return {
-        "sites": [
-            {"name": "cloud", "title": "UKRI Cloud", "walltime": "8:00:00", **here},
-            {"name": "members", "title": "Members", "groups": ["members"], **here},
-            {"name": "down", "title": "Down", **here, "carrier": nowhere},
-        ]
-    }
-
-
 @pytest.fixture(scope="session", params=["6"])
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -299,7 +256,7 @@ def world(
     with (
         RunningPlugin(folder / "plugin", {"local": {"cpus": 4}}) as plugin,
         RunningHub(
-            folder / "hub", catalogue(plugin), python=python, groups={"members": ["eve"]}
+            folder / "hub", machine_sites(plugin), python=python, groups={"members": ["eve"]}
         ) as hub,
     ):
         yield World(hub, plugin)

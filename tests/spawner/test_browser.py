@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from farlab_real.browser import BrowserUser, browser_page
 from farlab_real.processes import wait_until
+from farlab_real.world import World
 from playwright.sync_api import Page, expect
 
 
-def opened(page: Page, world: Any, name: str) -> BrowserUser:
+def opened(page: Page, world: World, name: str) -> BrowserUser:
     """Log in, and wait until the form's script has run."""
     user = BrowserUser(page, world.hub.url)
     user.log_in(name)
@@ -33,7 +33,7 @@ def tab_to(page: Page, element: str) -> None:
     raise AssertionError(f"Tab never reaches {element}")
 
 
-def test_keyboard_alone_is_enough(world: Any) -> None:
+def test_keyboard_alone_is_enough(world: World) -> None:
     with browser_page() as page:
         opened(page, world, "kay")
         summary = page.locator("#fl-summary")
@@ -65,7 +65,7 @@ def test_keyboard_alone_is_enough(world: Any) -> None:
         expect(page.get_by_label("Image", exact=True)).to_have_value("broken")
 
 
-def test_progress_is_live_and_can_be_cancelled(world: Any) -> None:
+def test_progress_is_live_and_can_be_cancelled(world: World) -> None:
     first = world.user("first")
     first.spawn({"profile": "cloud--lab", "size": "whole-machine"})
     first.wait_until_ready()
@@ -92,7 +92,7 @@ def test_progress_is_live_and_can_be_cancelled(world: Any) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_phone(world: Any, dark: bool) -> None:
+def test_phone(world: World, dark: bool) -> None:
     with browser_page(360, 740, dark=dark) as page:
         opened(page, world, "pia")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -104,7 +104,7 @@ def test_phone(world: Any, dark: bool) -> None:
         expect(page.locator("#fl-site-down")).to_be_disabled()
 
 
-def test_form_works_without_javascript(world: Any) -> None:
+def test_form_works_without_javascript(world: World) -> None:
     with browser_page() as page:
         opened(page, world, "nora")
         cookies = page.context.cookies()

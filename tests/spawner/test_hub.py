@@ -9,6 +9,7 @@ import signal
 import pytest
 from farlab_real.kernel import RemoteKernel
 from farlab_real.processes import wait_until
+from farlab_real.world import World
 from farlab_spawner.progress import STAGES
 
 SMALL = {"profile": "cloud--lab"}
