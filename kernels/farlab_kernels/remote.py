@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from farlab_kernels.calling import Caller
 from farlab_kernels.cells import Cell, Channels, OnInput, OnOutput
-from farlab_kernels.link.link import KernelLink
+from farlab_kernels.link.link import EndedError, KernelLink, KernelState, RefusedError
 from farlab_kernels.mapping import map_on
+from farlab_kernels.remote_errors import DeadKernelError
 from farlab_kernels.variables.channel import Progress
 from farlab_kernels.variables.client import Data
 
 Result = TypeVar("Result")
+_NEWS_PATIENCE = 10.0  # seconds in which the keeper says that a kernel that is gone is dead
 
 
 class RemoteKernel:
@@ -38,7 +41,7 @@ class RemoteKernel:
         self.link = link
         self.place = place
         self.channels = Channels(link.connection_info, self._interrupt)
-        self.data = Data(link.open, place)
+        self.data = Data(self._dial, place)
         self.caller = Caller(self.channels, self.data, place, on_output)
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -92,6 +95,29 @@ class RemoteKernel:
         """Run a cell to its end; `begin` and `finish` in one."""
         cell = self.begin(code, on_output=on_output, on_input=on_input, **options)
         return await self.finish(cell)
+
+    async def _dial(self, kind: str, **hello: Any) -> Any:
+        """Open a data connection; wait for a kernel that is on its way. Raises DeadKernelError."""
+        while True:
+            state = self.link.kernel
+            if state.state in ("dead", "ended"):
+                raise DeadKernelError("DeadKernelError", state.reason, place=self.place)
+            try:
+                if state.state == "ready":
+                    return await self.link.open(kind, **hello)
+                await self._changed_from(state)
+            except EndedError as error:
+                raise DeadKernelError("DeadKernelError", str(error), place=self.place) from None
+            except RefusedError:
+                if not await self._changed_from(state):
+                    raise
+
+    async def _changed_from(self, state: KernelState) -> bool:
+        """Wait for a while until the kernel's state is another one; tell whether it is."""
+        with suppress(TimeoutError, EndedError):
+            async with asyncio.timeout(_NEWS_PATIENCE):
+                await self.link.wait_for(lambda kernel: kernel != state)
+        return self.link.kernel != state
 
     async def interrupt(self) -> None:
         """Interrupt whatever runs there."""

@@ -41,6 +41,10 @@ class DeadKernelError(RemoteError):
     """The kernel died, or its job ended; `evalue` says why."""
 
 
+class AbortedCellError(RemoteError):
+    """The cell did not run, because one before it failed."""
+
+
 _OURS = {"KeyboardInterrupt": InterruptedCellError, "DeadKernelError": DeadKernelError}
 
 
@@ -79,6 +83,8 @@ def rebuild(remote: RemoteError, module: str, name: str, sent: object = None) ->
 
 def from_reply(content: dict[str, Any], place: str) -> Exception:
     """Return what to raise for a cell that failed, by its reply alone."""
+    if content.get("status") == "aborted":
+        return AbortedCellError("AbortedCellError", "a cell before it failed", place=place)
     name = str(content.get("ename", "Error"))
     trace = [str(line) for line in content.get("traceback", ())]
     remote = RemoteError(name, str(content.get("evalue", "")), trace, place=place)

@@ -53,7 +53,7 @@ class FakePlace:
     def __init__(self) -> None:
         self.stall: threading.Event | None = None
         self.shell = FakeShell()
-        self.site = Site(self.shell, "vega")
+        self.site = Site(self.shell)
         self.cuts: list[int] = []
         self.dialled = 0
 

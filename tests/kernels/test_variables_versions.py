@@ -191,8 +191,8 @@ from farlab_kernels.variables.site import Site
 class Shell:
     user_ns = {}
     def push(self, variables): self.user_ns.update(variables)
-site = Site(Shell(), "vega")
-site.serve(socket.socket(fileno=int(sys.argv[1])), {"about": eval(sys.argv[2])})
+site = Site(Shell())
+site.serve(socket.socket(fileno=int(sys.argv[1])), {"place": "vega", "about": eval(sys.argv[2])})
 """
 
 

@@ -205,7 +205,9 @@ class Data:
     async def _connect(self) -> _Connection:
         while True:
             try:
-                reader, writer, _ = await self._dial("data", about=self._here.to_wire())
+                reader, writer, _ = await self._dial(
+                    "data", about=self._here.to_wire(), place=self._place
+                )
                 return await self._greet(Channel(*await take_over(reader, writer)))
             except RefusedError as error:
                 raise TransferError(f"{self._place}: {error}") from None

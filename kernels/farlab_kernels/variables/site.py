@@ -42,9 +42,8 @@ class Shell(Protocol):
 class Site:
     """Serves connections to one kernel's namespace."""
 
-    def __init__(self, shell: Shell, place: str) -> None:
+    def __init__(self, shell: Shell) -> None:
         self._shell = shell
-        self._place = place
         self._channels: set[Channel] = set()
         self.calls = calls.Calls(lambda: shell.user_ns)
 
@@ -52,7 +51,7 @@ class Site:
         """Serve a connection until it ends."""
         channel = Channel(connection)
         self._channels.add(channel)
-        here = about(self._place)
+        here = about(str(hello.get("place", "the site")))
         client = _Client(self, channel, here, About.from_wire(hello.get("about")))
         try:
             channel.send({"about": here.to_wire()})
@@ -62,7 +61,7 @@ class Site:
             pass
         except Exception as error:  # a fault of this program: the other end shall know
             with suppress(CutError):
-                channel.fail(TransferError(f"{type(error).__name__} at {self._place}: {error}"))
+                channel.fail(TransferError(f"{type(error).__name__} {here.where}: {error}"))
         finally:
             self._channels.discard(channel)
             channel.close()
@@ -73,31 +72,31 @@ class Site:
             channel.close()
         self._channels.clear()
 
-    def look_up(self, names: list[str]) -> list[Any]:
+    def look_up(self, names: list[str], where: str) -> list[Any]:
         """Return variables. Raises MissingError, which names those that are not there."""
         known = self._shell.user_ns
         missing = [name for name in names if name not in known]
         if missing:
-            raise MissingError(_missing(missing, known, self._place))
+            raise MissingError(_missing(missing, known, where))
         return [known[name] for name in names]
 
     def set(self, values: dict[str, Any]) -> None:
         """Set variables."""
         self._shell.push(values)
 
-    def delete(self, names: list[str]) -> None:
+    def delete(self, names: list[str], where: str) -> None:
         """Delete variables. Raises MissingError, and deletes none, when one is not there."""
-        self.look_up(names)
+        self.look_up(names, where)
         for name in names:
             self._shell.user_ns.pop(name, None)
 
 
-def _missing(names: list[str], known: dict[str, Any], place: str) -> str:
+def _missing(names: list[str], known: dict[str, Any], where: str) -> str:
     public = [name for name in known if not name.startswith("_")]
     near = [match for name in names for match in difflib.get_close_matches(name, public, 1)]
     hint = f"; did you mean {' and '.join(near)}?" if near else ""
     are = "is" if len(names) == 1 else "are"
-    return f"{' and '.join(names)} {are} not defined at {place}{hint}"
+    return f"{' and '.join(names)} {are} not defined {where}{hint}"
 
 
 class _Client:
@@ -147,11 +146,11 @@ class _Client:
 
     def _get(self, asked: dict[str, Any]) -> None:
         names = asked["names"]
-        values = dict(zip(names, self._site.look_up(names), strict=True))
+        values = dict(zip(names, self._site.look_up(names, self._here.where), strict=True))
         self._channel.send(*codec.pack_all(values, self._outward))
 
     def _delete(self, asked: dict[str, Any]) -> None:
-        self._site.delete(asked["names"])
+        self._site.delete(asked["names"], self._here.where)
         self._channel.send({})
 
     def _keep(self, asked: dict[str, Any]) -> None:
@@ -216,9 +215,9 @@ class _Client:
     def _put_file(self, asked: dict[str, Any]) -> None:
         path = _path(asked)
         if path.is_dir():
-            raise RemoteFileError(f"{path} at {self._here.place} is a folder: name the file in it")
+            raise RemoteFileError(f"{path} {self._here.where} is a folder: name the file in it")
         if not path.parent.is_dir():
-            raise RemoteFileError(f"there is no folder {path.parent} at {self._here.place}")
+            raise RemoteFileError(f"there is no folder {path.parent} {self._here.where}")
         self._channel.send({})  # go on
         files.receive(self._channel, path, asked, self._here.where)
         self._channel.send({})
@@ -246,7 +245,7 @@ def _path(asked: dict[str, Any]) -> Path:
 
 def start(shell: Any, folder: Path) -> Site:
     """Serve the connections that the keeper hands over, in threads; return at once."""
-    site = Site(shell, os.environ.get("FARLAB_SITE", "the site"))
+    site = Site(shell)
     calls.current = site.calls
     os.register_at_fork(after_in_child=site.forget)
     threading.Thread(target=_listen, args=(site, folder), name="farlab-data", daemon=True).start()
