@@ -86,7 +86,8 @@ def test_progress_is_live_and_can_be_cancelled(world: World) -> None:
         lea.start()
         expect(page.locator("[data-stage=queued]")).to_have_attribute("aria-current", "step")
         first.stop()
-        lea.wait_for_lab()
+        page.wait_for_url("**/user/lea/lab**")
+        page.wait_for_selector("#jp-main-dock-panel")
     lea_again = world.user("lea")
     lea_again.stop()
 

@@ -29,6 +29,8 @@ from farlab_real.user import ADMIN_TOKEN, HubUser
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 CONFIG = """\
+from pathlib import Path
+
 import farlab_spawner
 
 c = get_config()  # noqa: F821
@@ -53,6 +55,17 @@ c.JupyterHub.allow_named_servers = True
 c.JupyterHub.load_groups = {groups!r}
 if {is_root}:
     c.FarlabSpawner.args = ["--allow-root"]
+
+
+def give_a_home(spawner):
+    """Keep users apart, and away from the tester's own settings; mapped accounts have homes."""
+    if spawner.choice.site.accounts is None:
+        home = Path({folder!r}, "homes", spawner.pod_name)
+        home.mkdir(parents=True, exist_ok=True)
+        spawner.environment = {{**spawner.environment, "HOME": str(home)}}
+
+
+c.FarlabSpawner.pre_spawn_hook = give_a_home
 c.JupyterHub.services.append(
     {{"name": "test", "api_token": {admin_token!r}, "admin": True, "display": False}}
 )
@@ -106,7 +119,7 @@ class RunningHub:
         return CONFIG.format(
             catalogue=str(self.catalogue),
             state=str(self.state),
-            folder=self.folder,
+            folder=str(self.folder),
             port=self.port,
             hub_port=self.hub_port,
             proxy_port=self.proxy_port,
