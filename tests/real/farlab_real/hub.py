@@ -58,7 +58,7 @@ if {is_root}:
 
 
 def give_a_home(spawner):
-    """Keep users apart, and away from the tester's own settings; mapped accounts have homes."""
+    # Users apart, and away from the tester's own settings; mapped accounts have their homes.
     if spawner.choice.site.accounts is None:
         home = Path({folder!r}, "homes", spawner.pod_name)
         home.mkdir(parents=True, exist_ok=True)
