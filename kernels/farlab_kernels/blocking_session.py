@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -102,11 +103,25 @@ class BlockingSession:
         Raises what they raised. An interrupt ends the show, and not the cells: it raises Left.
         """
         output, waiting = self._output(), Waiting(self._thread)
-        if isinstance(output, NotebookOutput):
-            for comms, cell in zip(self._comms, cells, strict=True):
-                comms.adopt(cell["id"] if cell else "", output.parent)
         show = waiting.inbox.wrap(output.show)
-        self._wait(waiting, replay(self.session, cells, show), output, self._leave)
+        with self._replaying(cells, output):
+            self._wait(waiting, replay(self.session, cells, show), output, self._leave)
+
+    @contextmanager
+    def _replaying(self, cells: list[dict[str, Any] | None], output: Output) -> Iterator[None]:
+        """Let what the cells publish now not be shown twice."""
+        if not isinstance(output, NotebookOutput):
+            yield
+            return
+        pairs = [(one, cell["id"]) for one, cell in zip(self._comms, cells, strict=True) if cell]
+        for comms, id_ in pairs:
+            comms.adopt(id_, output.parent)
+            comms.replayed.add(id_)
+        try:
+            yield
+        finally:
+            for comms, id_ in pairs:
+                comms.replayed.discard(id_)
 
     def _leave(self, _: int) -> None:
         raise Left(self.name)

@@ -117,7 +117,6 @@ class Channels:
         )
         self._interrupt = interrupt
         self._cells: dict[str, Cell] = {}
-        self._asked: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._welcome = asyncio.Event()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -185,16 +184,6 @@ class Channels:
         frames = [*self.session.serialize(message), *map(bytes, message["buffers"])]
         self._sockets[channel].send(frames)
 
-    async def ask(self, channel: str, kind: str, content: dict[str, Any]) -> dict[str, Any]:
-        """Send a request that is no cell, and wait for its reply's content."""
-        id_ = self.send(channel, kind, content)
-        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._asked[id_] = reply
-        try:
-            return await reply
-        finally:
-            del self._asked[id_]
-
     def _receive(self, channel: str, frames: list[bytes]) -> None:
         _, parts = self.session.feed_identities(frames)
         try:
@@ -205,11 +194,8 @@ class Channels:
         if message["msg_type"] == "iopub_welcome":
             self._welcome.set()
             return
-        parent = str(message["parent_header"].get("msg_id"))
-        cell, reply = self._cells.get(parent), self._asked.get(parent)
-        if reply is not None and channel != "iopub" and not reply.done():
-            reply.set_result(message["content"])
-        elif cell is None:
+        cell = self._cells.get(str(message["parent_header"].get("msg_id")))
+        if cell is None:
             if channel == "iopub" and self.listen is not None:
                 self.listen(message)
         elif channel == "iopub":

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any
@@ -46,11 +46,19 @@ class WishError(ServiceError):
     """Something that can't be had is asked for; says what can."""
 
 
+def usable(site: Mapping[str, Any]) -> bool:
+    """Tell whether a kernel can be started at a site now."""
+    return bool(site.get("open", True) and site.get("kernels", True))
+
+
 def choose_site(sites: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
     """Return the site of that name, or the only one; WishError if there is none, or it is shut."""
+    sites = [site for site in sites if site.get("kernels", True)]
     if not sites:
         raise WishError(
-            "no site is open to you", "Ask the operator which groups may use sites.", code="no-site"
+            "there is no site where you may start a kernel",
+            "Ask the operator of your hub.",
+            code="no-site",
         )
     if not name:
         return _only(sites)
@@ -65,11 +73,11 @@ def choose_site(sites: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def _only(sites: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    usable = [site for site in sites if site.get("open", True)]
-    if len(usable) == 1:
-        return usable[0]
-    names = ", ".join(str(site["name"]) for site in usable or sites)
-    if not usable:
+    found = [site for site in sites if usable(site)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(str(site["name"]) for site in found or sites)
+    if not found:
         raise WishError(f"none of your sites can be used now ({names})", code="site-shut")
     raise WishError("name a site", f"There are: {names}.", code="which-site")
 

@@ -15,13 +15,16 @@ from typing import Any
 import zmq
 from ipykernel.kernelapp import IPKernelApp
 
+from farlab_kernels.keeper.widgets import LiveKernel
 from farlab_kernels.variables import site
 
 _PR_SET_PDEATHSIG = 1
 
 
 class KeptKernel(IPKernelApp):
-    """ipykernel with an iopub socket that drops nothing."""
+    """ipykernel with an iopub socket that drops nothing, and widgets that don't wait."""
+
+    kernel_class = LiveKernel
 
     def init_iopub(self, context: zmq.Context[Any]) -> None:
         """Open the iopub socket, without a limit for what waits in it."""

@@ -85,7 +85,11 @@ class Completer:
         return list(_OPTIONS)
 
     def _names(self) -> list[str]:
-        return sorted(str(site["name"]) for site in self._sites.get() if site.get("open", True))
+        return sorted(
+            str(site["name"])
+            for site in self._sites.get()
+            if site.get("open", True) and site.get("kernels", True)
+        )
 
     def _choices(self, what: str, words: list[str]) -> list[str]:
         """Return the names of profiles, or of a profile's sizes, partitions or images."""
@@ -95,7 +99,7 @@ class Completer:
         if what in ("p", "profile"):
             return sorted({str(profile["name"]) for profile in profiles})
         asked = [profile for profile in profiles if profile["name"] in words] or profiles
-        found = {str(one.get("name") or one.get("title"))
+        found = {str(one.get("key") or one.get("title"))
                  for profile in asked for one in profile.get(f"{what}s") or ()}  # fmt: skip
         return sorted(shlex.quote(name) for name in found)
 

@@ -253,7 +253,9 @@ class OffloadMagics(Magics):
 
 
 def _say(text: str) -> None:
+    sys.stdout.flush()
     sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _print(text: str) -> None:

@@ -2,7 +2,7 @@
 
 A comm that the kernel opens gets a stand-in of the same id in the notebook's own kernel. What the
 frontend sends to it goes to the kernel with the frontend's own header, so that all that comes of it
-has the right parent; a subshell of that kernel takes it, so that a slider works while a cell runs.
+has the right parent. The kernel takes it while a cell runs, too (keeper/widgets.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from farlab_kernels.remote import RemoteKernel
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 _MOST = 1000  # cells and messages that are remembered: their output may come late
-_SUBSHELL_PATIENCE = 10.0  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +49,9 @@ class Comms:
         self._cells: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._forwarded: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._parent: dict[str, Any] = {}
+        self.replayed: set[str] = set()
+        """Cells whose output comes from the spool meanwhile."""
         self._stand_ins: dict[str, StandIn] = {}
-        self._outgoing: asyncio.Queue[tuple[Message, list[bytes]]] = asyncio.Queue()
-        self._sending: asyncio.Task[None] | None = None
         remote.channels.listen = self._listen
 
     # From the kernel at the site
@@ -74,10 +73,10 @@ class Comms:
         """Publish what comes outside of cells, if it is this notebook's."""
         kind, parent = message["msg_type"], self._parent_of(message)
         mine = message["content"].get("comm_id") in self._stand_ins
-        if kind == "execute_input" or (parent is None and not mine):
+        id_ = message["parent_header"].get("msg_id")
+        if kind == "execute_input" or id_ in self.replayed or (parent is None and not mine):
             return
-        header = message["parent_header"]
-        if kind == "status" and header.get("msg_id") not in self._forwarded:
+        if kind == "status" and id_ not in self._forwarded:
             return
         self._publish(message, parent or self._parent)
 
@@ -124,34 +123,9 @@ class Comms:
         _remember(self._forwarded, str(header["msg_id"]), {"header": dict(header)})
         if header["msg_type"] == "comm_close":
             self._remove(message["content"]["comm_id"])
-        if self._sending is None:
-            self._sending = self._loop.create_task(self._send_all())
-        self._outgoing.put_nowait((message, buffers))
-
-    async def _send_all(self) -> None:
-        """Send what the frontend says, in order."""
-        subshell = await self._make_subshell()
-        while True:
-            message, buffers = await self._outgoing.get()
-            self._send(message, buffers, subshell)
-
-    def _send(self, message: Message, buffers: list[bytes], subshell: str) -> None:
-        header = message["header"]
-        header.pop("subshell_id", None)
-        if subshell:
-            header["subshell_id"] = subshell
+        header.pop("subshell_id", None)  # the notebook's own kernel's
         about = {"msg_id": header["msg_id"], "msg_type": header["msg_type"], "parent_header": {}}
         self._remote.channels.pass_on("shell", {**about, **message, "buffers": buffers})
-
-    async def _make_subshell(self) -> str:
-        """Return the id of a new subshell; empty where the kernel has none (ipykernel 6)."""
-        try:
-            async with asyncio.timeout(_SUBSHELL_PATIENCE):
-                ask = self._remote.channels.ask
-                reply = await ask("control", "create_subshell_request", {})
-        except TimeoutError:
-            return ""
-        return str(reply.get("subshell_id") or "")
 
     # The end
 
@@ -161,9 +135,6 @@ class Comms:
             content = {"comm_id": id_, "data": {}}
             message = {"msg_type": "comm_close", "content": content, "metadata": {}, "buffers": []}
             self._publish(message, self._parent)
-        if self._sending is not None:
-            self._sending.cancel()
-            self._sending = None
 
 
 def _topic(kind: str, content: dict[str, Any]) -> bytes:

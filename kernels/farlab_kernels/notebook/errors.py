@@ -60,5 +60,5 @@ def _words(error: BaseException) -> str:
 def _named(error: RemoteError) -> RemoteError:
     """Give an error whose type is not known here the name of its type there."""
     name = error.ename if error.ename.isidentifier() else "RemoteError"
-    kind: type[RemoteError] = type(name, (RemoteError,), {"__str__": _words, "__doc__": RemoteError.__doc__})
+    kind: type[RemoteError] = type(name, (RemoteError,), {"__str__": _words})
     return kind(error.ename, error.evalue, error.traceback, place=error.place, index=error.index)

@@ -79,7 +79,8 @@ class NotebookOutput:
     def _result(self, message: Message) -> None:
         """Publish a cell's value under this cell's number; as a display where that is captured."""
         content = message["content"]
-        if sys.displayhook is not self._shell.displayhook:
+        captured = sys.displayhook is not self._shell.displayhook
+        if captured:
             self._display(content)
             return
         session, count = self._kernel.session, self._shell.displayhook.prompt_count

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Self
 
 import aiohttp
@@ -19,6 +21,8 @@ from farlab_kernels.service.settings import Settings, settings
 
 _TIMEOUT = 30.0  # seconds for an answer
 _CANCEL_TIMEOUT = 60.0  # the service answers when the site has confirmed it, or after 30 s
+_CREATE_PATIENCE = 20.0  # seconds in which a start is asked for again
+_CREATE_PAUSE = 1.0
 _SILENCE = 90.0  # seconds without a sign of life after which a stream of events is opened anew
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 5.0
@@ -54,10 +58,20 @@ class Client:
         return _list(await self._json("GET", "sites", timeout=timeout))
 
     async def create(self, site: str, *, kind: str = "kernel", **wishes: Any) -> Workload:
-        """Start a workload. `wishes`: profile, size, partition, gpus, image, walltime, name."""
+        """Start a workload. `wishes`: profile, size, partition, gpus, image, walltime, name.
+
+        A service that does not answer is asked again for a while; it starts no second one.
+        """
         wanted = {name: value for name, value in wishes.items() if value not in (None, "")}
-        body = {"kind": kind, "site": site, **wanted}
-        return Workload.parse(_object(await self._json("POST", "workloads", body=body)))
+        body = {"uid": str(uuid.uuid4()), "kind": kind, "site": site, **wanted}
+        deadline = asyncio.get_running_loop().time() + _CREATE_PATIENCE
+        while True:
+            try:
+                return Workload.parse(_object(await self._json("POST", "workloads", body=body)))
+            except UnreachableError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(_CREATE_PAUSE)
 
     async def list(self) -> list[Workload]:
         """Return this user's workloads that have not ended."""
@@ -86,9 +100,10 @@ class Client:
         while True:
             try:
                 async for event in self._events(uid, after):
-                    if event.seq > after or event.ended:
-                        after, delay = max(after, event.seq), _FIRST_DELAY
-                        yield event
+                    if event is None:
+                        return
+                    after, delay = max(after, event.seq), _FIRST_DELAY
+                    yield event
                     if event.ended:
                         return
             except UnreachableError:
@@ -96,10 +111,13 @@ class Client:
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
             delay = min(2 * delay, _LONGEST_DELAY)
 
-    async def _events(self, uid: str, after: int) -> AsyncIterator[Event]:
+    async def _events(self, uid: str, after: int) -> AsyncIterator[Event | None]:
+        """Yield what one connection brings; None: there will never be more."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         path = f"workloads/{uid}/events?after={after}"
         async with self._open("GET", path, headers=headers, silence=_SILENCE) as answer:
+            if answer.status == HTTPStatus.NO_CONTENT:
+                yield None
             async for said in sse.events(_lines(answer)):
                 try:
                     yield Event.parse(json.loads(said.data), int(said.id or 0))
@@ -110,12 +128,8 @@ class Client:
         """Yield what a workload's job has written, and goes on to write, until it ends."""
         path = f"workloads/{uid}/logs?follow=1&tail={tail}"
         async with self._open("GET", path, silence=None) as answer:
-            if "event-stream" in answer.content_type:
-                async for said in sse.events(_lines(answer)):
-                    yield said.data + "\n"
-            else:
-                async for line in _lines(answer):
-                    yield line.decode(errors="replace")
+            async for line in _lines(answer):
+                yield line.decode(errors="replace")
 
     async def open_stream(self, uid: str, port: int) -> tuple[asyncio.StreamReader, Writer]:
         """Connect to a port of a workload."""

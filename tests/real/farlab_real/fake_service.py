@@ -40,9 +40,9 @@ SITES = [
             {
                 "name": "gpu",
                 "title": "A GPU node",
-                "sizes": [{"name": "8-cpu", "title": "8 CPU, 64 GB"}],
-                "partitions": [{"name": "gpu-1-x-a100", "title": "gpu, 1 x A100"}],
-                "images": [{"name": "itwinai", "title": "itwinai"}],
+                "sizes": [{"key": "8-cpu-64-gb", "title": "8 CPU, 64 GB"}],
+                "partitions": [{"key": "gpu-1-x-a100", "title": "gpu, 1 x A100"}],
+                "images": [{"key": "itwinai", "title": "itwinai"}],
             },
             {"name": "cpu", "title": "A CPU node", "sizes": [], "partitions": [], "images": []},
         ],
@@ -302,7 +302,10 @@ class FakeService:
             raise _error(
                 web.HTTPConflict, "name-taken", f"you have a workload called {name} already"
             )
-        workload = FakeWorkload(owner, wanted)
+        workload = self.workloads.get(wanted["uid"])
+        if workload is not None:
+            return web.json_response(workload.public(), status=201)
+        workload = FakeWorkload(owner, wanted, wanted["uid"])
         workload.happen("requested")
         self.workloads[workload.uid] = workload
         self._start(self._run(workload))
@@ -321,17 +324,9 @@ class FakeService:
         at = int(request.headers.get("Last-Event-ID") or 0)
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
-        while True:
-            more = workload.more
-            for event in workload.events[at:]:
-                at = event["seq"]
-                await answer.write(f"id: {at}\ndata: {json.dumps(event)}\n\n".encode())
-            if workload.ended:
-                return answer
-            with suppress(TimeoutError):
-                async with asyncio.timeout(5):
-                    await more.wait()
-            await answer.write(b": still here\n\n")
+        with suppress(OSError):
+            await _send_events(answer, workload, at)
+        return answer
 
     async def _logs(self, request: web.Request) -> web.Response:
         workload = self._workload(request)
@@ -368,6 +363,20 @@ class FakeService:
             writer.close()
             self._sockets.discard(socket)
         return socket
+
+
+async def _send_events(answer: web.StreamResponse, workload: FakeWorkload, at: int) -> None:
+    while True:
+        more = workload.more
+        for event in workload.events[at:]:
+            at = event["seq"]
+            await answer.write(f"id: {at}\ndata: {json.dumps(event)}\n\n".encode())
+        if workload.ended:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await more.wait()
+        await answer.write(b": still here\n\n")
 
 
 async def _back(reader: asyncio.StreamReader, socket: web.WebSocketResponse) -> None:

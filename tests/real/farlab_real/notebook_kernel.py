@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -85,9 +86,12 @@ class Frontend:
 
         await self.until(printed, f"{text!r} to be printed")
 
-    def send(self, kind: str, content: dict[str, Any], buffers: list[bytes] | None = None) -> str:
+    def send(
+        self, kind: str, content: dict[str, Any], buffers: list[bytes] | None = None, **header: Any
+    ) -> str:
         """Send a message to the shell channel, such as a widget's."""
         message = self.client.session.msg(kind, content)
+        message["header"].update(header)
         self.client.session.send(self.client.shell_channel.socket, message, buffers=buffers)
         return str(message["header"]["msg_id"])
 
@@ -100,8 +104,6 @@ class Frontend:
 @asynccontextmanager
 async def notebook(kernel: str = "python3", **environment: str) -> AsyncIterator[Frontend]:
     """Run a kernel as a notebook has it, with the magics loaded."""
-    import os
-
     manager = AsyncKernelManager(kernel_name=kernel)
     await manager.start_kernel(env={**os.environ, **environment})
     client = manager.client()
