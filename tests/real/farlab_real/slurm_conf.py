@@ -172,6 +172,7 @@ SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,default_queue_depth
 bf_interval=2,bf_continue
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
+DefMemPerCPU=512
 JobAcctGatherType=jobacct_gather/none
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SlurmdParameters=config_overrides
@@ -181,8 +182,9 @@ MaxJobCount=20000
 TreeWidth=65533
 MinJobAge={shape.min_job_age}
 KillWait={shape.kill_wait}
-SlurmctldTimeout=30
-SlurmdTimeout=30
+SlurmctldTimeout=300
+SlurmdTimeout=300
+MessageTimeout=30
 """
     return head + "\n".join([*node_lines(shape, host, ports[1:]), *partition_lines(shape), ""])
 

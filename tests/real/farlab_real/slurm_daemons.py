@@ -21,11 +21,17 @@ from farlab_real.slurm_conf import ClusterPaths, ClusterShape, write_files
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
 INSTALL = "apt-get install slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
 PR_SET_CHILD_SUBREAPER = 36
+START = 120.0  # seconds; long, for a slow machine
+ATTEMPTS = 3
 SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class SlurmUnavailableError(RuntimeError):
     """This machine can't run a Slurm of its own; the message says what is missing."""
+
+
+class DaemonEndedError(RuntimeError):
+    """A daemon did not stay up; the message holds its last words."""
 
 
 def check_machine() -> None:
@@ -49,16 +55,25 @@ class Daemons:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.env = {"PATH": SEARCH, "SLURM_CONF": str(self.paths.conf), "LANG": "C.UTF-8"}
 
-    def start_all(self, wait: float = 60) -> None:
-        """Start everything and return when every node is idle; `wait` in seconds."""
+    def start_all(self) -> None:
+        """Start everything and return when every node is idle."""
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                return self._start_once()
+            except DaemonEndedError:  # someone may have taken its port just now
+                if not left or self.stop.is_set():
+                    raise
+                self.stop_all()
+
+    def _start_once(self) -> None:
         write_files(self.paths, self.shape)
         self.start("munged")
-        self._wait_for(self.paths.munge_socket.exists, "munged's socket", wait)
+        self._wait_for(self.paths.munge_socket.exists, "munged's socket")
         self.start("slurmctld")
         for name in self.shape.node_names():
             self.start(f"slurmd {name}")
-        self._wait_for(self._all_idle, "idle nodes", wait)
+        self._wait_for(self._all_idle, "idle nodes")
 
     def start(self, name: str) -> None:
         """Start one daemon: `munged`, `slurmctld` or `slurmd NODE`."""
@@ -120,7 +135,7 @@ class Daemons:
     def _all_idle(self) -> bool:
         for name, process in self.running.items():
             if process.poll() is not None:
-                raise RuntimeError(f"{name} ended at once: {self._last_words(name)}")
+                raise DaemonEndedError(f"{name} ended at once: {self._last_words(name)}")
         states = self.run("sinfo", "-h", "-N", "-o", "%N %t").split("\n")
         idle = {line.split()[0] for line in states if line.endswith(" idle")}
         return idle >= set(self.shape.node_names())
@@ -129,11 +144,11 @@ class Daemons:
         lines = (self.paths.logs / f"{name.replace(' ', '-')}.out").read_text().splitlines()
         return " | ".join(lines[-5:])
 
-    def _wait_for(self, done: Callable[[], bool], what: str, wait: float) -> None:
-        deadline = time.monotonic() + wait
+    def _wait_for(self, done: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + START
         while not done():
             if time.monotonic() > deadline:
-                raise RuntimeError(f"no {what} within {wait:.0f} s; see {self.paths.logs}")
+                raise RuntimeError(f"no {what} within {START:.0f} s; see {self.paths.logs}")
             if self.stop.wait(0.05):
                 raise RuntimeError("told to stop while starting")
 
@@ -147,6 +162,7 @@ class Daemons:
         for kind in ("slurmd", "slurmctld", "munged"):
             self._terminate([p for name, p in self.running.items() if name.startswith(kind)])
         kill_descendants()
+        self.running.clear()
 
     def _end_jobs(self, wait: float = 15) -> None:
         """Cancel all jobs; those that ignore it are killed by Slurm, or in the end by us."""
