@@ -194,6 +194,7 @@ class PortHandler(ApiHandler):
     async def get(self, uid: str, port: str) -> None:
         """Let only the owner in. Code 1000 closes a whole stream; any other one cuts it."""
         known = await self.workload(uid, Action.USE)
+        self.service.check_port(known, int(port))
         key = accept_key(self.request)
         end = await self.while_connected(self.service.connect(known, int(port)))
         await hand_over(self, key, end)

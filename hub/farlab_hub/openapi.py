@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from .handlers import ApiHandler
-from .operations import JSON, Answer, Operation, Query
+from .operations import EVENTS, JSON, Answer, Operation, Query
 from .views import ErrorView
 
 VERSION = "1.0"
@@ -132,11 +132,21 @@ def _answers(answers: Iterable[Answer], schemas: _Schemas) -> dict[str, Any]:
     listed = list(answers)
     found: dict[str, Any] = {"description": " ".join(answer.words for answer in listed)}
     content = {
-        answer.media: {"schema": schemas.of(answer.shape)}
+        answer.media: {"schema": _media(answer, schemas)}
         for answer in listed
         if answer.shape is not None
     }
     return found | ({"content": content} if content else {})
+
+
+def _media(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
+    """Return the schema of an answer's body, or of each event of a stream of them."""
+    shape = schemas.of(answer.shape)
+    if answer.media != EVENTS:
+        return shape
+    data = {"type": "string", "contentMediaType": JSON, "contentSchema": shape}
+    fields = {"id": {"type": "string"}, "data": data}
+    return {"type": "object", "required": ["id", "data"], "properties": fields}
 
 
 def _error(status: int, schemas: _Schemas) -> dict[str, Any]:

@@ -76,9 +76,11 @@ def operation(
 class SitesQuery(Query):
     """Whose sites: only those who may act for others name somebody."""
 
-    user: str | None = Field(default=None, max_length=255, description="Default: the caller.")
+    user: str | None = Field(
+        default=None, min_length=1, max_length=255, description="Default: the caller."
+    )
     group: list[str] = Field(
-        default=[], max_length=1000, description="With `user`: the groups of that user."
+        default=[], max_length=500, description="With `user`: the groups of that user."
     )
 
 
@@ -87,6 +89,7 @@ class ListQuery(Query):
 
     owner: str | None = Field(
         default=None,
+        min_length=1,
         max_length=255,
         description="Default: the caller's own; `*`: everyone's (for administrators).",
     )

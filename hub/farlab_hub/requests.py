@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from farlab_sites.fields import Walltime
 from farlab_sites.wishes import Wish
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from .models import NewWorkload
 
@@ -29,9 +36,24 @@ def _uuid(text: str) -> str:
         raise ValueError(msg) from None
 
 
-UserName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
-Word = Annotated[str, Field(max_length=255), AfterValidator(_printable)]
-Uid = Annotated[str, Field(max_length=64), AfterValidator(_uuid)]
+def _text(least: int, most: int) -> WithJsonSchema:
+    """Return what the description says of a text without control characters."""
+    schema = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]*$", "maxLength": most}
+    return WithJsonSchema(schema | ({"minLength": least} if least else {}))
+
+
+UserName = Annotated[
+    str, Field(min_length=1, max_length=255), AfterValidator(_printable), _text(1, 255)
+]
+Word = Annotated[str, Field(max_length=255), AfterValidator(_printable), _text(0, 255)]
+Name = Annotated[str, Field(max_length=100), AfterValidator(_printable), _text(0, 100)]
+ImageText = Annotated[str, Field(max_length=1000), AfterValidator(_printable), _text(0, 1000)]
+Uid = Annotated[
+    str,
+    Field(max_length=64),
+    AfterValidator(_uuid),
+    WithJsonSchema({"type": "string", "format": "uuid"}),
+]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -45,8 +67,18 @@ class PodMetadata(BaseModel):
     annotations: dict[str, str] | None = None
 
 
-def _named(container: object) -> bool:
-    return isinstance(container, dict) and isinstance(container.get("name"), str)
+class Container(BaseModel):
+    """The part of v1.Container that this service reads; the rest passes as it is."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str
+
+
+class PodSpec(BaseModel):
+    """The part of v1.PodSpec that this service reads; the rest passes as it is."""
+
+    model_config = ConfigDict(extra="allow")
+    containers: list[Container] = Field(min_length=1)
 
 
 class Pod(BaseModel):
@@ -54,15 +86,7 @@ class Pod(BaseModel):
 
     model_config = ConfigDict(extra="allow")
     metadata: PodMetadata
-    spec: dict[str, Any]
-
-    @model_validator(mode="after")
-    def _has_containers(self) -> Pod:
-        containers = self.spec.get("containers")
-        if not isinstance(containers, list) or not containers or not all(map(_named, containers)):
-            msg = "spec.containers must be a list of containers with names"
-            raise ValueError(msg)
-        return self
+    spec: PodSpec
 
 
 class Named(BaseModel):
@@ -126,13 +150,13 @@ class KernelRequest(BaseModel):
     gpus: Annotated[int, Field(strict=True, ge=0, le=10_000)] | None = Field(
         default=None, description="How many GPUs the partition must have."
     )
-    image: Annotated[str, Field(max_length=1000), AfterValidator(_printable)] = Field(
+    image: ImageText = Field(
         default="", description="The image's key or title, or another image where that may be."
     )
     walltime: Walltime | None = Field(
         default=None, description="End it after this time at the latest: H:MM:SS, or minutes."
     )
-    name: Annotated[str, Field(max_length=100), AfterValidator(_printable)] = Field(
+    name: Name = Field(
         default="", description="What its owner calls it; no two live ones of one owner are alike."
     )
     uid: Uid | None = Field(
@@ -142,7 +166,15 @@ class KernelRequest(BaseModel):
     @property
     def wish(self) -> Wish:
         """What is asked of the catalogue."""
-        return Wish(**self.model_dump(exclude={"kind", "name", "uid"}))
+        return Wish(
+            site=self.site,
+            profile=self.profile,
+            size=self.size,
+            partition=self.partition,
+            gpus=self.gpus,
+            image=self.image,
+            walltime=self.walltime,
+        )
 
 
 KINDS = ("server", "kernel")

@@ -134,12 +134,8 @@ class HubService:
         if watcher is not None:
             watcher.kick()
 
-    async def connect(self, workload: Workload, port: int) -> End:
-        """Return a connection to a workload's port, to be joined with the caller's own.
-
-        Raises `NotFoundError` (ended, or no such port), `NotReadyError` (it waits, or its agent is
-        away), `SiteTroubleError` (its payload refuses).
-        """
+    def check_port(self, workload: Workload, port: int) -> None:
+        """Raise `NotFoundError` (ended, no such port) or `NotReadyError` when none can connect."""
         if workload.ended:
             msg = f"the workload has ended: {workload.reason or workload.state}"
             raise NotFoundError(msg, "Start a new one.", code="ended")
@@ -150,6 +146,12 @@ class HubService:
         if workload.state not in (State.STARTING, State.READY):
             msg = f"the workload is not running yet ({workload.state}: {workload.reason})"
             raise NotReadyError(msg, "Wait until it is ready.")
+
+    async def connect(self, workload: Workload, port: int) -> End:
+        """Return a connection to a workload's port, to be joined with the caller's own.
+
+        Raises `NotReadyError` when its agent is away, `SiteTroubleError` when its payload refuses.
+        """
         try:
             return await self.relay.open_stream(workload.uid, port)
         except StreamRefusedError as error:

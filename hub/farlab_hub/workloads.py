@@ -138,7 +138,9 @@ class Workloads:
         """Return a workload with its events after `after`, if need be within `timeout` seconds."""
         if timeout <= 0:
             return _found(uid, await self._journal.store.get(uid, after))
-        new = await self._journal.wait(uid, lambda w: w.seq > after, timeout, after=after)
+        new = await self._journal.wait(
+            uid, lambda w: w.seq > after or w.cleaned, timeout, after=after
+        )
         return _found(uid, new)
 
     async def events(self, uid: str, after: int, beat: float) -> AsyncIterator[Event | None]:

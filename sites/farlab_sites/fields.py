@@ -17,7 +17,14 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from farlab_sites.units import format_memory, format_walltime, parse_memory, parse_walltime, wrong
+from farlab_sites.units import (
+    WALLTIME_MAX,
+    format_memory,
+    format_walltime,
+    parse_memory,
+    parse_walltime,
+    wrong,
+)
 
 
 def _printable(text: str) -> str:
@@ -129,7 +136,7 @@ Walltime = Annotated[
         {
             "anyOf": [
                 {"type": "string", "pattern": r"^(\d+|(\d+-)?\d+:[0-5]\d:[0-5]\d)$"},
-                {"type": "integer", "minimum": 1},
+                {"type": "integer", "minimum": 1, "maximum": WALLTIME_MAX // 60},
             ]
         }
     ),

@@ -46,6 +46,8 @@ def format_memory(size: int) -> str:
 
 def parse_walltime(value: object) -> int:
     """Return seconds from a walltime as Slurm writes it: D-HH:MM:SS, H:MM:SS, or whole minutes."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON has but one kind of number
     found = _WALLTIME.fullmatch(str(value)) if isinstance(value, (int, str)) else None
     fix = 'write it as "8:00:00" (hours), "2-00:00:00" (days) or 480 (minutes)'
     if not found or isinstance(value, bool):

@@ -63,6 +63,9 @@ sites:
 """
 
 
+WAITING = PodStatus("", "", "Waiting", "Priority")
+
+
 class FakeHub:
     """Answers /hub/api/user for the tokens it knows."""
 
@@ -103,6 +106,7 @@ class FakeCarrier:
     text: str = ""
     facts: dict[str, Any] = field(default_factory=lambda: {"status": "ok"})
     stubborn: bool = False  # a deleted job goes on
+    first: PodStatus = WAITING  # what a new job is like
 
     async def _call(self, name: str) -> None:
         self.calls[name] += 1
@@ -117,7 +121,7 @@ class FakeCarrier:
         self.creates[uid] += 1
         await self._call("create")
         self.pods[uid], self.secrets[uid] = pod, secrets
-        self.jobs.setdefault(uid, PodStatus(uid, f"job-{uid[:4]}", "Waiting", "Priority"))
+        self.jobs.setdefault(uid, replace(self.first, uid=uid, job_id=f"job-{uid[:4]}"))
         return self.jobs[uid].job_id
 
     async def status(self, pods: Any) -> dict[str, PodStatus]:
@@ -135,6 +139,13 @@ class FakeCarrier:
     async def logs(self, pod: dict[str, Any], *, container: str, tail: int = 0) -> str:
         await self._call("logs")
         return self.text
+
+    async def follow(
+        self, pod: dict[str, Any], *, container: str, tail: int = 0
+    ) -> AsyncIterator[bytes]:
+        await self._call("follow")
+        for line in self.text.splitlines(keepends=True):
+            yield line.encode()
 
     async def ping(self) -> dict[str, Any]:
         await self._call("ping")

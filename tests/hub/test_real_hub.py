@@ -12,10 +12,16 @@ import httpx
 import psutil
 import pytest
 from farlab_real.hub import RunningHub
+from farlab_real.kernel import RemoteKernel
 from farlab_real.plugin import RunningPlugin
 from farlab_real.processes import wait_until
 from farlab_real.user import ADMIN_TOKEN
 
+# A role as an operator gives it to those who see after everybody's workloads.
+MORE = """
+role = {"name": "farlab-admins", "scopes": ["custom:farlab:admin"], "users": ["olga"]}
+c.JupyterHub.load_roles.append(role)
+"""
 DOCS = Path(__file__).parents[2] / "docs" / "hub-service.md"
 
 
@@ -31,7 +37,7 @@ def hub(tmp_path_factory):
     site = {"name": "here", "title": "Here", "kind": "cloud", "profiles": [profile]}
     with RunningPlugin(folder / "plugin", {"local": {}}) as plugin:
         site["carrier"] = plugin.carrier
-        with RunningHub(folder / "hub", {"sites": [site]}) as running:
+        with RunningHub(folder / "hub", {"sites": [site]}, more=MORE) as running:
             yield running
 
 
@@ -47,15 +53,43 @@ def call(hub, token, path="workloads"):
     return httpx.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
 
 
-def test_only_the_spawners_token_counts(hub):
+def token_of(hub, name, **more):
+    """Return a new API token of a user."""
+    hub.api("POST", f"users/{name}")
+    return hub.api("POST", f"users/{name}/tokens", note="a test's", **more).json()["token"]
+
+
+def test_the_hubs_tokens_and_scopes_count(hub):
     assert hub.service("GET", "workloads").json() == []
     assert call(hub, "guess").status_code == 401
-    # An administrator may do everything on the hub, but not this.
+    # A service that may do everything on the hub may not do this.
     refused = call(hub, ADMIN_TOKEN)
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
-    hub.api("POST", "users/ada")
-    token = hub.api("POST", "users/ada/tokens", note="a user's").json()["token"]
-    assert call(hub, token).status_code == 403
+    ada = token_of(hub, "ada")
+    assert call(hub, ada).json() == []
+    (site,) = call(hub, ada, "sites").json()
+    assert (site["name"], site["kernels"]) == ("here", True)
+    assert call(hub, ada, "workloads?owner=*").status_code == 403
+    narrow = token_of(hub, "ada", scopes=["read:users:name!user"])
+    assert call(hub, narrow).status_code == 403
+    assert call(hub, token_of(hub, "olga"), "workloads?owner=*").json() == []  # see the role
+
+
+def test_a_servers_own_token_may_use_the_service(hub):
+    """As code in a server at a site does it: with what is in its environment."""
+    with hub.login("grace") as grace:
+        grace.spawn({"profile": "here--p"})
+        grace.wait_until_ready()
+        code = (
+            "import json, os, urllib.request as u;"
+            "t = os.environ['JUPYTERHUB_API_TOKEN'];"
+            "r = u.Request(os.environ['FARLAB_API_URL'] + 'sites',"
+            " headers={'Authorization': 'Bearer ' + t});"
+            "print(json.load(u.urlopen(r))[0]['name'])"
+        )
+        with RemoteKernel(grace) as kernel:
+            assert kernel.run(code) == "here\n"
+        grace.stop()
 
 
 def test_it_tells_the_sites_of_a_real_plugin(hub):
