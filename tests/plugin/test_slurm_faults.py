@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -27,8 +28,9 @@ from farlab_sites.plugin.slurm import SlurmDriver
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def slurm() -> Iterator[SlurmCluster]:
+    """A Slurm for one test: what is done to it here can take it minutes to get over."""
     try:
         with SlurmCluster(nodes=1, gpus=1, cpu_nodes=2, quantum_nodes=1, kill_wait=2) as cluster:
             yield cluster
@@ -40,14 +42,6 @@ def slurm() -> Iterator[SlurmCluster]:
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="farlab-jobs-") as name:
         yield Path(name)
-
-
-@pytest.fixture(autouse=True)
-def brought_back(slurm: SlurmCluster) -> Iterator[None]:
-    """Leave slurmctld as it was, whatever the test did to it."""
-    yield
-    slurm.thaw()
-    slurm.restart()
 
 
 @pytest.fixture
@@ -78,15 +72,18 @@ async def submitted(driver: SlurmDriver, job: Job) -> Job:
             return dataclasses.replace(job, job_id=number)
 
 
-async def test_a_submission_while_slurm_is_stopped_is_unclear_and_then_found(
+async def test_a_submission_that_was_given_up_is_found_later(
     slurm: SlurmCluster, driver: SlurmDriver, hasty: SlurmDriver, folder: Path
 ) -> None:
     code = "import time; open('ran', 'a').write('x'); time.sleep(600)"
     job = make_job(folder, code)
     job.folder.mkdir()
     slurm.freeze()
-    with pytest.raises(BatchSystemDown):
-        await hasty.submit(job)
+    submission = asyncio.create_task(driver.submit(job))
+    await _request_lies_there(slurm)
+    submission.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await submission
     with pytest.raises(BatchSystemDown):
         await hasty.find(job.uid)
     slurm.thaw()
@@ -97,6 +94,27 @@ async def test_a_submission_while_slurm_is_stopped_is_unclear_and_then_found(
     await wait_for_file(job.folder / "ran")
     assert (job.folder / "ran").read_text() == "x"
     await cancel_all(driver, [job])
+
+
+async def test_a_submission_that_slurm_does_not_answer_is_given_up(
+    slurm: SlurmCluster, hasty: SlurmDriver, folder: Path
+) -> None:
+    slurm.freeze()
+    with pytest.raises(BatchSystemDown, match="did not end within 1 s"):
+        await hasty.submit(make_job(folder))
+
+
+async def _request_lies_there(slurm: SlurmCluster) -> None:
+    """Wait until a connection to slurmctld holds bytes that it has not read."""
+    [port] = re.findall(r"^SlurmctldPort=(\d+)", slurm.conf.read_text(), re.MULTILINE)
+    local = f"0100007F:{int(port):04X}"
+    deadline = time.monotonic() + WAIT
+    while True:
+        lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines())
+        if any(one[1] == local and int(one[4].split(":")[1], 16) > 100 for one in lines):
+            return
+        assert time.monotonic() < deadline, "no request was sent"
+        await asyncio.sleep(0.05)
 
 
 async def _find(driver: SlurmDriver, job: Job) -> str | None:
@@ -215,9 +233,11 @@ async def test_a_job_that_slurm_forgot_is_ended_without_a_reason(
     driver: SlurmDriver, folder: Path
 ) -> None:
     job = make_job(folder, job_id="4000000")
-    state = (await driver.states([job]))[job.uid]
-    assert (state.phase, state.reason) == ("Terminated", "")
-    assert "does not know the job any more" in state.message
+    for _ in range(2):
+        state = (await driver.states([job]))[job.uid]
+        assert (state.phase, state.reason) == ("Terminated", "")
+        assert "does not know the job any more" in state.message
+    assert driver.commands.counts["sacct"] == 1  # this Slurm keeps no accounting
 
 
 async def test_a_new_driver_finds_what_an_earlier_one_submitted(

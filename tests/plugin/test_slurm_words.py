@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 from farlab_real.slurm_jobs import make_job
-from farlab_sites.plugin import slurm_facts, slurm_flags, slurm_queue, slurm_states, slurm_words
+from farlab_sites.plugin import (
+    slurm_facts,
+    slurm_flags,
+    slurm_past,
+    slurm_queue,
+    slurm_states,
+    slurm_words,
+)
 from farlab_sites.plugin.accounts import Account
 from farlab_sites.plugin.driver import SubmitError
 from farlab_sites.plugin.slurm_queue import FIELDS, Row, Snapshot
@@ -274,6 +281,24 @@ def test_of_several_jobs_the_furthest_one_counts() -> None:
     assert slurm_states.spare(rows) == [2, 4]
     assert slurm_states.spare(rows[:2]) == []
     assert slurm_states.choose([row(9, "FAILED"), row(8, "CANCELLED")]).job_id == 8
+
+
+def test_accounting_says_how_forgotten_jobs_ended() -> None:
+    text = "\n".join(
+        [
+            "1|CANCELLED by 1000|0:15|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|None|a",
+            "2|FAILED|3:0|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|NonZeroExitCode|b",
+            "3|TIMEOUT|0:0|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|TimeLimit|someone else's",
+            "4|RUNNING|0:0|2026-03-04T11:00:00|Unknown|n1|None|d",
+            "rubbish",
+        ]
+    )
+    states = slurm_past.parse(text, {"a", "b", "c", "d"})
+    assert set(states) == {"a", "b"}
+    assert states["a"].reason == "Cancelled"
+    assert states["a"].message.endswith("(scancel) (CANCELLED), by 1000.")
+    assert (states["b"].reason, states["b"].exit_code, states["b"].node) == ("Error", 3, "n1")
+    assert states["b"].finished_at == NOW
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ LOWEST_UID = 1000
 NOBODY = 65534
 PATH = "/usr/local/bin:/usr/bin:/bin"
 LIMIT = 30.0  # seconds for one command
-GRACE = 5.0  # seconds for a command to end when told to, and for sudo to start one
+GRACE = 5.0  # seconds more than the limit, for sudo to start a command and to end it
+KILL_AFTER = 2.0  # seconds that a command has to end when it is told to
 LOOKUP_KEPT = 60.0  # seconds
 MOST_READ = 64 * 1024 * 1024  # bytes of a file that are read at most
 
@@ -191,7 +192,9 @@ async def run(
         AccountError: it could not be started, or sudo refused.
 
     """
-    inside = ["timeout", "--kill-after=2", f"{limit:g}"] if needs_sudo(account) else []
+    inside = (
+        ["timeout", f"--kill-after={KILL_AFTER:g}", f"{limit:g}"] if needs_sudo(account) else []
+    )
     full, keywords = command(account, [*inside, *argv], env or {})
     pipe = asyncio.subprocess.PIPE
     try:
@@ -223,7 +226,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE)
+            await asyncio.wait_for(process.wait(), KILL_AFTER)
 
 
 def _check_sudo(account: Account | None, done: Done) -> None:

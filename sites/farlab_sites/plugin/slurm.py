@@ -15,6 +15,7 @@ from farlab_sites.plugin.accounts import Account, AccountError, AccountPolicy, o
 from farlab_sites.plugin.driver import BatchSystemDown, Driver, Job, JobState, SubmitError
 from farlab_sites.plugin.slurm_commands import SlurmCommands
 from farlab_sites.plugin.slurm_facts import Facts
+from farlab_sites.plugin.slurm_past import Past
 from farlab_sites.plugin.slurm_queue import Queue, Row, Snapshot
 from farlab_sites.plugin.slurm_settings import SlurmSettings
 
@@ -34,6 +35,7 @@ class SlurmDriver(Driver):
         self.commands = SlurmCommands(self.settings)
         self._policy = policy or AccountPolicy()
         self._queue = Queue(self.commands)
+        self._past = Past(self.commands)
         self._facts = Facts(self.commands, self._queue)
         self._known: dict[str, JobState] = {}
         self._submitted: dict[str, float] = {}
@@ -114,7 +116,7 @@ class SlurmDriver(Driver):
                 raise
             return {job.uid: self._known[job.uid] for job in jobs}
         states, gone = self._seen(jobs, snapshot)
-        return states | {job.uid: slurm_states.FORGOTTEN for job in gone}
+        return states | (await self._past.states(gone) if gone else {})
 
     def _remember(self, uid: str, state: JobState) -> None:
         if state.phase == "Terminated":

@@ -9,12 +9,6 @@ from farlab_sites.plugin import slurm_words
 from farlab_sites.plugin.driver import JobState
 from farlab_sites.plugin.slurm_queue import Row, Snapshot
 
-FORGOTTEN = JobState(
-    "Terminated",
-    message="Slurm does not know the job any more (it forgets ended jobs after a while), "
-    "so how it ended can't be said.",
-)
-
 
 def choose(rows: Sequence[Row]) -> Row:
     """Return the job that runs the pod, of several that were submitted for it.

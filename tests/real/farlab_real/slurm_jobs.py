@@ -12,7 +12,7 @@ from typing import Any
 
 from farlab_sites.plugin.driver import BatchSystemDown, Driver, Job, JobState
 
-WAIT = 60.0  # seconds; long, for a slow machine
+WAIT = 120.0  # seconds; long, for a slow machine
 PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
 
 
