@@ -90,7 +90,7 @@ class Agents:
                 lost = Change(state=workload.state, reason=self.lost(uid), message="")
                 await self._journal.change(uid, lost)
         elif event.kind == "exited":
-            self.exits[uid] = (now(), _exit(event.detail))
+            self.exits[uid] = (now(), _exit(workload, event.detail))
             self._on_exit(workload)
         else:
             self._lost.pop(uid, None)
@@ -107,9 +107,10 @@ def _arrival(workload: Workload, event: AgentEvent) -> Change:
     return Change(state=state, reason=running_reason(workload, node, ""), node=node)
 
 
-def _exit(detail: dict[str, Any]) -> Change:
+def _exit(workload: Workload, detail: dict[str, Any]) -> Change:
     code = detail.get("code")
-    return payload_ended(code if isinstance(code, int) else None, _text(detail, "message"))
+    known = code if isinstance(code, int) else None
+    return payload_ended(workload, known, _text(detail, "message"))
 
 
 def _text(detail: dict[str, Any], key: str) -> str:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from farlab_sites.carriers import PodStatus
 
 from .models import Change, Workload
 from .states import State
 from .words import exit_words, running_reason
+
+IDLE_END = Change(
+    state=State.FINISHED,
+    reason="Idle",
+    message="The kernel did nothing for as long as the site allows, so it was ended.",
+    exit_code=79,  # of farlab_kernels.keeper
+)
 
 
 def judge(workload: Workload, status: PodStatus, lost: str = "") -> Change:
@@ -26,7 +35,7 @@ def judge(workload: Workload, status: PodStatus, lost: str = "") -> Change:
         )
     if status.phase == "Running":
         return _running(workload, status, lost)
-    return _ended(status)
+    return _ended(workload, status)
 
 
 def _running(workload: Workload, status: PodStatus, lost: str) -> Change:
@@ -49,12 +58,14 @@ def _deadline(workload: Workload, status: PodStatus) -> float | None:
     return status.started_at.timestamp() + workload.walltime
 
 
-def _ended(status: PodStatus) -> Change:
+def _ended(workload: Workload, status: PodStatus) -> Change:
+    if _was_idle(workload, status.exit_code):
+        return replace(IDLE_END, job_id=status.job_id or None, node=status.node or None)
     good = status.phase == "Succeeded"
     message = status.message
     # A signal's or a shell's code says more than "Error"; the site's own reason says most.
     if not message or status.reason in ("", "Error", "Completed"):
-        message = " ".join(filter(None, [exit_words(status.exit_code), message]))
+        message = " ".join(filter(None, [exit_words(workload.kind, status.exit_code), message]))
     return Change(
         state=State.FINISHED if good else State.FAILED,
         reason=status.reason or ("Completed" if good else "Error"),
@@ -75,12 +86,18 @@ def lost_job(workload: Workload) -> Change:
     )
 
 
-def payload_ended(code: int | None, message: str = "") -> Change:
+def _was_idle(workload: Workload, code: int | None) -> bool:
+    return workload.kind == "kernel" and code == IDLE_END.exit_code
+
+
+def payload_ended(workload: Workload, code: int | None, message: str = "") -> Change:
     """Return what it means that the agent saw its payload end; `message` is its own word."""
+    if _was_idle(workload, code):
+        return IDLE_END
     good = code == 0
     return Change(
         state=State.FINISHED if good else State.FAILED,
         reason="Completed" if good else "Error",
-        message=message or exit_words(code),
+        message=message or exit_words(workload.kind, code),
         exit_code=code,
     )

@@ -13,25 +13,34 @@ EXIT_CODES = {
     77: "The hub refused the job's agent: its secret is wrong, or another agent came first.",
     126: "The image's command cannot be executed. Choose another image.",
     127: (
-        "A command was not found: the image has no farlab-agent or no jupyterhub-singleuser. "
-        "Choose another image, or install farlab[lab] in this one."
+        "A command was not found: the image has no farlab-agent or no {program}. "
+        "Choose another image, or install farlab[{extra}] in this one."
     ),
-    134: "The server aborted (SIGABRT).",
-    137: "The server was killed (SIGKILL): most often it used more memory than it asked for.",
-    139: "The server crashed (SIGSEGV).",
-    143: "The server was told to stop (SIGTERM).",
+    134: "The {thing} aborted (SIGABRT).",
+    137: "The {thing} was killed (SIGKILL): most often it used more memory than it asked for.",
+    139: "The {thing} crashed (SIGSEGV).",
+    143: "The {thing} was told to stop (SIGTERM).",
 }
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
-def exit_words(code: int | None) -> str:
-    """Say in words what an exit code means."""
+# What a kind of workload runs, and the part of farlab that an image needs for it.
+_KINDS = {
+    "server": ("server", "jupyterhub-singleuser", "lab"),
+    "kernel": ("kernel", "python", "job"),
+}
+
+
+def exit_words(kind: str, code: int | None) -> str:
+    """Say in words what an exit code of a kind of workload means."""
     if code is None:
         return "The job ended."
+    thing, program, extra = _KINDS[kind]
     if code == 0:
-        return "The server ended by itself."
-    return EXIT_CODES.get(code, f"The server ended with exit code {code}.")
+        return f"The {thing} ended by itself."
+    said = EXIT_CODES.get(code, f"The {{thing}} ended with exit code {code}.")
+    return said.format(thing=thing, program=program, extra=extra)
 
 
 def tail_of(text: str, lines: int = TAIL_LINES) -> str:
@@ -57,4 +66,4 @@ def running_reason(workload: Workload, node: str, lost: str) -> str:
     if workload.state == "ready":
         return ""
     place = f" on {node}" if node else ""
-    return f"The server is starting{place}" if workload.agent else f"The job runs{place}"
+    return f"The {workload.kind} is starting{place}" if workload.agent else f"The job runs{place}"

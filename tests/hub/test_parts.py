@@ -100,10 +100,11 @@ def test_what_a_pods_status_means(facts, status, lost, expected):
 
 
 def test_words_for_exit_codes():
-    assert "out" not in exit_words(0)
-    assert "farlab[lab]" in exit_words(127)
-    assert "memory" in exit_words(137)
-    assert exit_words(42) == "The server ended with exit code 42."
+    assert "out" not in exit_words("server", 0)
+    assert "farlab[lab]" in exit_words("server", 127)
+    assert "memory" in exit_words("kernel", 137)
+    assert "farlab[job]" in exit_words("kernel", 127)
+    assert exit_words("kernel", 42) == "The kernel ended with exit code 42."
 
 
 def test_a_logs_tail_is_short_and_clean():

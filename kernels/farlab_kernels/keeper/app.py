@@ -2,8 +2,9 @@
 
 It is what a kernel workload's agent starts. Environment: FARLAB_KERNEL_KEY, the key that every
 client must have (the kernel does not get it); FARLAB_DEADLINE, when the job ends (seconds since
-1970); TMPDIR, below which its private folder lies. Exit codes: 0 the kernel was shut down, 1 it
-died and nobody restarted it, or could not be started; 2 wrong use; 143 told to end (SIGTERM).
+1970); FARLAB_IDLE, after how many seconds of doing nothing it ends; TMPDIR, below which its private
+folder lies. Exit codes: 0 the kernel was shut down, 1 it died and nobody restarted it, or could not
+be started; 2 wrong use; 79 it did nothing for too long; 143 told to end (SIGTERM).
 """
 
 from __future__ import annotations

@@ -52,6 +52,10 @@ class Cells:
         """Return a cell, or None if there is, or is remembered, none."""
         return self._cells.get(id_)
 
+    def running(self) -> bool:
+        """Tell whether one runs, or waits to."""
+        return any(not cell.ended for cell in self._cells.values())
+
     def said(self, id_: str, number: int) -> Cell | None:
         """Take note of a spool entry that belongs to a cell, and return the cell."""
         cell = self._cells.get(id_)

@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from farlab_kernels.keeper.channels import Channels
+from farlab_kernels.keeper.idle import until_idle, words
 from farlab_kernels.keeper.messages import Signer
 from farlab_kernels.keeper.process import Death, KernelProcess
-from farlab_kernels.keeper.proof import message_key
+from farlab_kernels.keeper.proof import Visitor, message_key
 from farlab_kernels.keeper.router import Router
 from farlab_kernels.keeper.server import Handler
 from farlab_kernels.keeper.states import KernelState, OrderName, State
 from farlab_kernels.variables.handover import Handover
 
-SHUT_DOWN, DIED, TOLD_TO_END = 0, 1, 143
+SHUT_DOWN, DIED, IDLE, TOLD_TO_END = 0, 1, 79, 143
 """Exit codes."""
 _START_PATIENCE = 600.0
 """Seconds for a kernel to answer: a shared file system may be very slow."""
@@ -49,17 +50,47 @@ class Keeper:
         self._generation = 0
         self._wish = ""
         self._outside = ""
+        self._code = TOLD_TO_END
+        self._visits = 0
         self._wished = asyncio.Event()
         self.ready = asyncio.Event()
         self.handlers: dict[str, Handler] = {
             "session": self._router.serve,
             "history": self._router.history.replay,
             "cells": self._router.history.list,
-            "data": Handover(folder),
+            "data": self._count(Handover(folder)),
         }
 
     async def run(self) -> int:
         """Keep kernels until one is shut down; return the exit code. Raises StartError."""
+        watching = asyncio.create_task(self._end_when_idle())
+        try:
+            return await self._keep()
+        finally:
+            watching.cancel()
+
+    async def _end_when_idle(self) -> None:
+        """End the job when the kernel has done nothing for as long as the site allows."""
+        allowed = self._environment.get("FARLAB_IDLE", "")
+        if not allowed.isdigit():
+            return
+        await self.ready.wait()
+        router = self._router
+        await until_idle(
+            int(allowed), router.cells.running, lambda: (router.spool.last, self._visits)
+        )
+        self._leave(f"the kernel did nothing for {words(int(allowed))}: the site ends it", IDLE)
+
+    def _count(self, handler: Handler) -> Handler:
+        """Take a client that brings or fetches data for a sign of life, as what is printed is."""
+
+        async def handle(visitor: Visitor) -> None:
+            self._visits += 1
+            await handler(visitor)
+
+        return handle
+
+    async def _keep(self) -> int:
         while True:
             self._wish = ""
             self._wished.clear()
@@ -69,7 +100,7 @@ class Keeper:
                     raise StartError(death.reason)
                 await self._mourn(death)
             if self._outside:
-                return await self._finish(self._outside, TOLD_TO_END)
+                return await self._finish(self._outside, self._code)
             if self._wish == "restart":
                 self._router.close("the kernel was restarted")
                 continue
@@ -145,13 +176,16 @@ class Keeper:
 
     def end(self) -> None:
         """End the kernel and the keeper, as the job is told to end."""
-        if self._outside:
-            return
         deadline = self._environment.get("FARLAB_DEADLINE", "")
         near = deadline.isdigit() and time.time() > int(deadline) - _NEAR
-        self._outside = (
-            "the job met its walltime" if near else "the job was ended (cancelled, or by its node)"
-        )
+        cancelled = "the job was ended (cancelled, or by its node)"
+        self._leave("the job met its walltime" if near else cancelled, TOLD_TO_END)
+
+    def _leave(self, reason: str, code: int) -> None:
+        if self._outside:
+            return
+        log.info("%s", reason)
+        self._outside, self._code = reason, code
         self._wished.set()
         if self._process is not None:
             asyncio.get_running_loop().call_later(_LAST_OUTPUT, self._process.kill)
