@@ -40,7 +40,8 @@ def granted(catalogue: Catalogue, wish: Wish, groups: Iterable[str]) -> Choice:
     """Return the choice that fits a wish; raise ChoiceError with a sentence for the user."""
     mine = frozenset(groups)
     site = _site(catalogue.open_to(mine), wish.site)
-    fitting = list(_fitting(_profiles(site, wish.profile), wish))
+    offered = sorted(_profiles(site, wish.profile), key=lambda one: _lacks(one, wish))
+    fitting = list(_fitting(offered, wish))
     if not fitting:
         raise _nothing_fits(site, wish)
     profile, partition = fitting[0]
@@ -79,6 +80,16 @@ def _fitting(profiles: Iterable[Profile], wish: Wish) -> Iterator[tuple[Profile,
         for partition in profile.partitions:
             if _named(partition, wish.partition) and wish.gpus in (None, partition.gpus):
                 yield profile, partition
+
+
+def _lacks(profile: Profile, wish: Wish) -> int:
+    """Return how many of the named size and image a profile does not list."""
+    sizes = {slug(size.title) for size in profile.sizes}
+    images = {slug(image.title) for image in profile.images}
+    images |= {image.image for image in profile.images}
+    lacks_size = bool(wish.size) and slug(wish.size) not in sizes
+    lacks_image = bool(wish.image) and not {wish.image, slug(wish.image)} & images
+    return lacks_size + lacks_image
 
 
 def _named(partition: Partition, name: str) -> bool:
