@@ -6,21 +6,24 @@ import asyncio
 import time
 
 import pytest
+from farlab_kernels.link.thread import LinkThread
 from farlab_real.kernel_parts import (
+    KEY,
     PATIENCE,
     Keeper,
     connected,
     execute,
     finish,
-    keeper,
     linked,
+    running_keeper,
     until_printed,
 )
 
 
-@pytest.fixture
-async def kept():
-    async with keeper() as here:
+@pytest.fixture(scope="module")
+def kept():
+    """One kernel for all of these tests: they leave it as good as they found it."""
+    with running_keeper() as here:
         yield here
 
 
@@ -154,7 +157,13 @@ async def test_an_interrupt_by_message(client):
     assert (await finish(client, id_)).reply["content"]["ename"] == "KeyboardInterrupt"
 
 
-async def test_5000_cells_at_once_lose_nothing(client):
+async def test_5000_cells_at_once_lose_nothing(kept: Keeper):
+    with LinkThread(kept.open_stream, KEY) as link:
+        async with connected(link.link) as client:
+            await all_of_5000_cells(client)
+
+
+async def all_of_5000_cells(client):
     ids = [client.execute(f"print({number})", store_history=False) for number in range(5000)]
     idle, printed, replies = set(), [], []
 

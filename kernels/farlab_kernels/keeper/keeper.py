@@ -114,7 +114,7 @@ class Keeper:
         self._announce("starting")
         name = f"kernel-{self._generation}"
         process = self._process = KernelProcess(self._folder, name, self._key, self._environment)
-        channels = Channels(process, self._router.signer, self._router.hear)
+        channels = Channels(process, self._router.signer, self._router.hear, self._router.settle)
         opening = asyncio.create_task(channels.open())
         try:
             await asyncio.wait(

@@ -68,7 +68,7 @@ class _Lane:
 class Lanes:
     """Keeps the requests of all clients; `send` gives one to the kernel, `abort` answers one."""
 
-    def __init__(self, send: Callable[[Frames], None], abort: Callable[[Request], None]) -> None:
+    def __init__(self, send: Callable[[Request], None], abort: Callable[[Request], None]) -> None:
         self._send = send
         self._abort = abort
         self._lanes: dict[str, _Lane] = {}
@@ -76,7 +76,7 @@ class Lanes:
     def put(self, request: Request) -> None:
         """Take a request, and send it now if it need not wait."""
         if request.kind in ("comm_open", "comm_msg", "comm_close") and self._passes(request):
-            self._send(request.frames)
+            self._send(request)
             return
         lane = self._lanes.setdefault(request.lane, _Lane())
         lane.waiting.append(request)
@@ -102,7 +102,7 @@ class Lanes:
             lane.waiting.popleft()
             if not request.comm:
                 lane.sent[request.id] = request
-            self._send(request.frames)
+            self._send(request)
         if not lane.waiting and not lane.sent:
             self._lanes.pop(name, None)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ DEAD = "DeadKernelError"
 """The name of the error that ends a cell whose kernel is gone."""
 
 Frames = list[bytes]
+# Within a JSON string the quotes would be escaped: these are keys.
+_KIND = re.compile(rb'"msg_type": ?"(\w+)"')
+_STATE = re.compile(rb'"execution_state": ?"(\w+)"')
 
 
 class MessageError(Exception):
@@ -37,6 +41,18 @@ def border(frames: Sequence[bytes]) -> int:
     return at
 
 
+def kind_of(header: bytes) -> str:
+    """Return a header's message type, without reading it all. "": it has none."""
+    found = _KIND.search(header)
+    return found[1].decode() if found else ""
+
+
+def state_of(content: bytes) -> str:
+    """Return a status message's state, without reading it all."""
+    found = _STATE.search(content)
+    return found[1].decode() if found else ""
+
+
 def read(frame: bytes) -> dict[str, Any]:
     """Read one of the four JSON objects of a message. Raises MessageError."""
     try:
@@ -46,6 +62,19 @@ def read(frame: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise MessageError("a part of a Jupyter message is no JSON object")
     return value
+
+
+class Reader:
+    """Reads parent headers: of many messages, one after the other, it is the same."""
+
+    def __init__(self) -> None:
+        self._last: tuple[bytes, dict[str, Any]] = (b"", {})
+
+    def read(self, frame: bytes) -> dict[str, Any]:
+        """Read a parent header. Raises MessageError."""
+        if frame != self._last[0]:
+            self._last = frame, read(frame)
+        return self._last[1]
 
 
 class Signer:

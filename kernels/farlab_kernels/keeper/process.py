@@ -54,8 +54,8 @@ class KernelProcess:
         return {**about, **ports, "signature_scheme": "hmac-sha256"}
 
     def address(self, channel: str) -> str:
-        """Return where one of its channels is."""
-        return f"ipc://{self._base}-{CHANNELS.index(channel) + 1}"
+        """Return the path of one of its channels' sockets."""
+        return f"{self._base}-{CHANNELS.index(channel) + 1}"
 
     @property
     def pid(self) -> int:

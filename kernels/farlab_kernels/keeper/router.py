@@ -19,10 +19,13 @@ from farlab_kernels.keeper.messages import (
     ABORTED,
     Frames,
     MessageError,
+    Reader,
     Signer,
     border,
     dead,
+    kind_of,
     read,
+    state_of,
 )
 from farlab_kernels.keeper.proof import RefusedError, Visitor
 from farlab_kernels.keeper.sessions import Session
@@ -30,7 +33,7 @@ from farlab_kernels.keeper.spool import Entry, Spool
 from farlab_kernels.keeper.states import KernelState, OrderName
 from farlab_kernels.keeper.wire import Kind, Packet, decode, encode
 
-_LAZY = 0.001
+_LAZY = 0.002
 """Seconds that what no client waits for may wait for company."""
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,10 @@ class Router:
         self.signer = signer
         self.state = KernelState("starting", 0)
         self._order = order
+        self._parents = Reader()
+        self._busy = False  # the last that was published is a cell's, which has not ended
+        self._idled = ""  # the request that the kernel was last idle after
+        self._replied = ""  # the request whose reply came, and whose idle is to follow
         self.cells = Cells()
         self.spool = Spool(folder, floor=self._floor, note=self._note)
         self.history = History(self.spool, self.cells)
@@ -98,15 +105,19 @@ class Router:
 
     def _published(self, frames: Frames) -> None:
         at = border(frames)
-        kind = read(frames[at + 2]).get("msg_type")
-        parent = read(frames[at + 3])
+        kind = kind_of(frames[at + 2])
+        parent = self._parents.read(frames[at + 3])
         if self.signer.mine(parent) or kind == "iopub_welcome":
             return
         id_ = str(parent.get("msg_id", ""))
-        state = read(frames[at + 5]).get("execution_state") if kind == "status" else None
+        state = state_of(frames[at + 5]) if kind == "status" else ""
+        self._busy = parent.get("msg_type") == "execute_request" and state != "idle"
         lazy = state == "busy" or kind == "execute_input"
         self._say(Kind.IOPUB, frames, cell=id_, output=kind != "status", lazy=lazy)
         if state == "idle":
+            if self._replied == id_:
+                self._replied = ""
+            self._idled = id_
             cell = self.cells.get(id_)
             if cell is not None:
                 cell.idle = True
@@ -115,11 +126,13 @@ class Router:
     def _answered(self, kind: Kind, frames: Frames) -> None:
         client = frames.pop(0).decode(errors="replace")
         at = border(frames)
-        parent = read(frames[at + 3])
+        parent = self._parents.read(frames[at + 3])
         if self.signer.mine(parent):
             return
         id_ = str(parent.get("msg_id", ""))
-        self._say(kind, frames, client=client, cell=id_)
+        if kind is Kind.SHELL and self._idled != id_:
+            self._replied = id_
+        self._say(kind, frames, client=client, cell=id_, lazy=self._replied == id_)
         if kind is Kind.SHELL:
             cell = self.cells.get(id_)
             if cell is not None:
@@ -143,6 +156,21 @@ class Router:
                 self._flushing = self._loop.call_soon(self._flush)
         elif self._flushing_lazily is None:
             self._flushing_lazily = self._loop.call_later(_LAZY, self._flush)
+
+    def settle(self) -> None:
+        """Send at once what has been heard.
+
+        While a cell runs, and until it has replied, nobody waits for what it publishes: it may
+        come in company. An idle follows its reply at once, and so they go together.
+        """
+        if self._channels is not None:
+            if self._busy and not self._replied:
+                self._channels.rest()
+            elif self._replied:
+                self._channels.look()
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flush()
 
     def _flush(self) -> None:
         if self._flushing_lazily is not None:
@@ -213,9 +241,11 @@ class Router:
         else:
             self._lanes.put(request)
 
-    def _to_shell(self, frames: Frames) -> None:
+    def _to_shell(self, request: Request) -> None:
         if self._channels is not None:
-            self._channels.send(Kind.SHELL, frames)
+            self._channels.send(Kind.SHELL, request.frames)
+            if request.cell:
+                self._channels.rest()
 
     def _input(self, request: Request) -> None:
         if self._channels is not None:

@@ -40,20 +40,22 @@ class EndedError(Exception):
 
 
 class Connection:
-    """Keeps connected to the keeper. `receive` gets each of its packets, once and in order.
+    """Keeps connected to the keeper.
 
-    `client` names the session; `seen` is the last packet the client has, None: the keeper knows.
-    `on_change` is called when a connection begins or ends.
+    `receive` gets each of its packets, once and in order; `received` is called behind those that
+    came together; `on_change` when a connection begins or ends. `client` names the session;
+    `seen` is the last packet the client has, None: the keeper knows.
     """
 
     def __init__(
         self, open_stream: OpenStream, port: int, key: str, *, receive: Callable[[Packet], None],
-        client: str, seen: int | None, on_change: Callable[[], None],
+        received: Callable[[], None], client: str, seen: int | None, on_change: Callable[[], None],
     ) -> None:  # fmt: skip
         self._open_stream = open_stream
         self._port = port
         self._key = key
         self._receive = receive
+        self._received = received
         self._on_change = on_change
         self.client = client
         self.seen = seen
@@ -110,6 +112,7 @@ class Connection:
                     self._heard = self._loop.time()
                     for packet in decoder.feed(data):
                         self._take(packet)
+                    self._received()
         finally:
             ticking.cancel()
             self._writer = None

@@ -5,7 +5,8 @@
     client = BlockingKernelClient(connection_file=link.connection_file)
 
 Any Jupyter client works with it. The link lives in a running event loop; thread.py has one for
-programs that have none.
+programs that have none. A client in the same loop must let it run between its requests: libzmq
+takes 1,000 of them without an answer, and then blocks.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class KernelLink:
         self._changed = asyncio.Event()
         self._connection = Connection(
             open_stream, port, key, client=client or uuid.uuid4().hex, seen=seen,
-            receive=self._receive, on_change=self._tell,
+            receive=self._receive, received=self._flush, on_change=self._tell,
         )  # fmt: skip
         self._local: LocalEnd | None = None
         self._running: asyncio.Task[None] | None = None
@@ -107,18 +108,26 @@ class KernelLink:
 
         Raises RefusedError when the key is wrong, EndedError when the workload has ended.
         """
-        self._local = LocalEnd(self._key, self._send, lambda: self.alive)
-        running = self._running = asyncio.create_task(self._connection.run())
-        first = self._connection.first_answer
         try:
+            await self.listen()
+            running, first = self._running, self._connection.first_answer
+            assert running is not None  # noqa: S101  (for the type checker)
             await asyncio.wait((running, first), return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 running.result()
-            self._set_state(first.result()["kernel"])
         except BaseException:
             await self.close()
             raise
-        running.add_done_callback(self._ended)
+
+    async def listen(self) -> None:
+        """Open the local sockets and begin to connect; what clients send waits for the kernel."""
+        self._local = LocalEnd(self._key, self._send, lambda: self.alive)
+        await self._local.open()
+        self._running = asyncio.create_task(self._connection.run())
+        self._running.add_done_callback(self._ended)
+        self._connection.first_answer.add_done_callback(
+            lambda first: None if first.cancelled() else self._set_state(first.result()["kernel"])
+        )
 
     def _ended(self, running: asyncio.Task[None]) -> None:
         if not running.cancelled():
@@ -146,6 +155,7 @@ class KernelLink:
                 self._end.deliver(Kind.IOPUB, frames)
             self._end.deliver(Kind.SHELL, reply)
             self._end.deliver(Kind.IOPUB, published[-1])
+        self._flush()
         self._tell()
 
     # Messages
@@ -169,6 +179,9 @@ class KernelLink:
             parent = read(packet.parts[border(packet.parts) + 3])
             self._requests.pop(str(parent.get("msg_id")), None)
         self._end.deliver(packet.kind, packet.parts)
+
+    def _flush(self) -> None:
+        self._end.flush()
 
     def _set_state(self, state: dict[str, Any]) -> None:
         self.kernel = KernelState(**state)

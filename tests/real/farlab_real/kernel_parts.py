@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,7 @@ def free_port() -> int:
 class Keeper:
     """A keeper in its own process, that is connected to directly."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
         self.port = port
 
@@ -44,25 +44,31 @@ class Keeper:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
     async def wait(self) -> int:
-        return await asyncio.wait_for(self.process.wait(), PATIENCE)
+        return await asyncio.to_thread(self.process.wait, PATIENCE)
 
 
-@asynccontextmanager
-async def keeper(**environment: str) -> AsyncIterator[Keeper]:
+@contextmanager
+def running_keeper(**environment: str) -> Iterator[Keeper]:
     """Run a keeper, and end it."""
     port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        *keeper_command(str(port)),
+    process = subprocess.Popen(
+        keeper_command(str(port)),
         env={**os.environ, "FARLAB_KERNEL_KEY": KEY, **environment},
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
         yield Keeper(process, port)
     finally:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(process.wait(), PATIENCE)
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+@asynccontextmanager
+async def keeper(**environment: str) -> AsyncIterator[Keeper]:
+    """Run a keeper, and end it."""
+    with running_keeper(**environment) as here:
+        yield here
 
 
 @dataclass
