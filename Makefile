@@ -26,8 +26,8 @@ check: .venv/.stamp node_modules/.stamp
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/jlpm lint
 
-bench: .venv/.stamp extensions/.stamp .venv/.packages-stamp
-	$(BIN)/python benchmarks/run.py --quick
+bench: .venv-bench/.stamp extensions/.stamp .venv/.packages-stamp
+	.venv-bench/bin/python benchmarks/run.py --quick
 
 # The whole set of versions that a green run was made with. Names and versions only.
 lock: .venv/.stamp
@@ -36,7 +36,7 @@ lock: .venv/.stamp
 lab: extensions/.stamp
 
 clean:
-	rm -rf .venv .venv-hub5 node_modules extensions/.stamp extensions/lab/lib extensions/lab/labextension
+	rm -rf .venv .venv-hub5 .venv-bench node_modules extensions/.stamp extensions/lab/lib extensions/lab/labextension
 
 .venv/bin/pip:
 	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || sh tests/real/install-packages python3-venv
@@ -50,8 +50,16 @@ clean:
 # JupyterHub 5.5 is where most hubs are: the main path is tested on it too.
 .venv/.hub5-stamp: .venv/.stamp
 	$(PYTHON) -m venv .venv-hub5
-	.venv-hub5/bin/pip install -q hatchling hatch-jupyter-builder editables jupyter-builder
-	.venv-hub5/bin/pip install -q --no-build-isolation -e ".[hub]" "jupyterhub==5.5.*"
+	grep -v '^jupyterhub==' requirements.lock > .venv-hub5/constraints.txt
+	.venv-hub5/bin/pip install -q hatchling hatch-jupyter-builder editables jupyter-builder -c .venv-hub5/constraints.txt
+	.venv-hub5/bin/pip install -q --no-build-isolation -c .venv-hub5/constraints.txt -e ".[hub]" "jupyterhub==5.5.*"
+	@touch $@
+
+# The peers that benchmarks measure beside: some of them change JupyterLab, which tests look at.
+.venv-bench/.stamp: .venv/.stamp
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install -q hatchling hatch-jupyter-builder editables jupyter-builder -c requirements.lock
+	.venv-bench/bin/pip install -q --no-build-isolation -c requirements.lock -e ".[bench]"
 	@touch $@
 
 # The demo's quantum site simulates its circuits.
