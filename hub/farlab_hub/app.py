@@ -18,6 +18,8 @@ from traitlets import Integer, Unicode
 from traitlets.config import Application
 
 from .api import rules
+from .database import DatabaseUrlError, check_url
+from .errors import HubServiceError
 from .handlers import MOST_BYTES
 from .hub_auth import CACHE_SECONDS, HubGatekeeper
 from .process import Ending, StartError, alone_in, host_and_port, private_folder, service_address
@@ -77,11 +79,13 @@ class FarlabHub(Application):
         logging.getLogger("tornado.access").setLevel(logging.WARNING)
         try:
             asyncio.run(self._serve())
-        except (StartError, CatalogueError) as error:
+        except (StartError, CatalogueError, DatabaseUrlError, HubServiceError) as error:
             self.exit(f"farlab hub: {error}")
 
     async def _serve(self) -> None:
         ending = Ending()
+        if self.db_url:
+            check_url(self.db_url)
         host, port, prefix = service_address(os.environ)
         folder = private_folder(self.state_dir)
         async with alone_in(folder):

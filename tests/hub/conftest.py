@@ -221,6 +221,7 @@ class Workplace:
         self.sites = {name: FakeCarrier() for name in ("vega", "cloud")}
         self.secret = "open sesame, said the agent"
         self.carrier_for: Callable[[Site], Any] = lambda site: self.sites[site.name]
+        self.database = ""
         self.running: list[Running] = []
         self.session = aiohttp.ClientSession()
         self.catalogue = folder / "sites.yaml"
@@ -236,6 +237,7 @@ class Workplace:
             HubGatekeeper(auth),
             carrier_for=self.carrier_for,
             upstreams={"hub": ("127.0.0.1", int(self.hub_api.split(":")[2].split("/")[0]))},
+            database=self.database,
             tick=0.05,
         )
         port = await service.start("127.0.0.1", relay_port)
