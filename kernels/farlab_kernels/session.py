@@ -34,6 +34,7 @@ from farlab_kernels.wishes import (
     choose_site,
     near,
     new_name,
+    this_notebook,
     worker_names,
 )
 from farlab_kernels.worker import OnNews, Worker
@@ -281,7 +282,7 @@ async def _begin(client: Client, name: str, wish: Wish) -> Session:
     wish = replace(wish, site=str(site["name"]))
     if name:
         return await _create(client, check_name(name), wish)
-    name = new_name(wish)
+    name = new_name(wish, this_notebook())
     return await find(client, name, wish) or await _create_anyhow(client, name, wish)
 
 

@@ -107,17 +107,21 @@ def check_name(name: str) -> str:
     return name
 
 
-def new_name(wish: Wish) -> str:
+def this_notebook() -> str:
+    """Return the path of the notebook whose kernel this is; empty where Jupyter does not say it."""
+    return os.environ.get("JPY_SESSION_NAME", "")
+
+
+def new_name(wish: Wish, notebook: str, purpose: str = "") -> str:
     """Make up a name, of the site and the notebook.
 
-    The same notebook, which Jupyter names in JPY_SESSION_NAME, that asks for the same gets the same
-    name: so that, when its kernel was restarted, it finds what it has started before.
+    A notebook that asks for the same gets the same name: so that, when its kernel was restarted, it
+    finds what it has started before. `purpose` keeps apart what is not for its cells.
     """
-    notebook = os.environ.get("JPY_SESSION_NAME", "")
     if not notebook:
         return another_name(wish.site)
     stem = re.sub(r"[^a-z0-9]+", "-", PurePath(notebook).stem.lower()).strip("-")
-    mark = hashlib.sha256(repr((notebook, wish)).encode()).hexdigest()[:4]
+    mark = hashlib.sha256(repr((notebook, wish, purpose)).encode()).hexdigest()[:6]
     return f"{f'{wish.site}-{stem}'[: _LONGEST_NAME - 8].strip('-')}-{mark}"
 
 

@@ -63,6 +63,7 @@ class Connection:
         self._number = 0
         self._unacknowledged: deque[tuple[int, bytes]] = deque()
         self._unsent: list[bytes] = []
+        self._early: list[tuple[Kind, Sequence[bytes]]] = []
         self._writer: Writer | None = None
         self._ack_sent = 0
         self._heard = self._spoken = 0.0
@@ -125,6 +126,8 @@ class Connection:
             self.seen = int(answer["seen"])
             self._number = received
             self.first_answer.set_result(answer)
+            for kind, parts in self._early:
+                self.send(kind, parts)
         self._acknowledged(received)
         self._ack_sent = self.seen or 0
         self._heard = self._spoken = self._loop.time()
@@ -154,6 +157,9 @@ class Connection:
 
     def send(self, kind: Kind, parts: Sequence[bytes]) -> None:
         """Send a packet; now, or when there is a connection again."""
+        if not self.first_answer.done():  # which says what the first number is
+            self._early.append((kind, parts))
+            return
         self._number += 1
         data = encode(kind, self._number, parts)
         self._unacknowledged.append((self._number, data))

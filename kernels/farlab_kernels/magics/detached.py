@@ -14,7 +14,7 @@ from farlab_kernels.magics.sessions import Sessions
 from farlab_kernels.notebook.waiting import Waiting
 from farlab_kernels.service.client import Client
 from farlab_kernels.session import Session, open_session
-from farlab_kernels.wishes import Wish, check_name, choose_site, new_name
+from farlab_kernels.wishes import Wish, check_name, choose_site, new_name, this_notebook
 
 
 class Detached:
@@ -37,7 +37,7 @@ class Detached:
             session.wait(_send(session.session, code, inputs, files))
             return session.name
         wish = replace(wish, site=wait(Waiting(shared_loop()), _site(wish.site)))
-        name = check_name(name) if name else new_name(wish)
+        name = check_name(name) if name else new_name(wish, this_notebook())
         self._starting[name] = shared_loop().start(_start(wish, name, code, inputs, files))
         return name
 
