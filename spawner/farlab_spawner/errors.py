@@ -66,8 +66,11 @@ class OneLine(logging.Filter):
     """Log what is raised on purpose as one line: JupyterHub adds a traceback to everything."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Shorten the record of a refused spawn or of a prefilled form; keep all records."""
+        """Shorten the record of a refused spawn or of a prefilled form."""
         error = record.exc_info[1] if record.exc_info else None
+        if record.name == "asyncio":
+            # Nobody awaits a spawn that fails after its page was sent; the hub has logged it.
+            return not isinstance(error, SpawnRefused)
         if isinstance(error, SpawnRefused | LinkOnlyPrefills):
             record.msg = f"{record.getMessage()}: {error}"
             record.args = ()
@@ -85,3 +88,4 @@ _one_line = OneLine()
 def log_in_one_line(logger: logging.Logger) -> None:
     """Let `logger` (the hub's) log refused spawns without a traceback; repeatable."""
     logger.addFilter(_one_line)
+    logging.getLogger("asyncio").addFilter(_one_line)

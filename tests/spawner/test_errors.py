@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 
@@ -71,6 +72,20 @@ def test_refusal_is_one_line_of_log() -> None:
 
 def test_link_is_no_error_in_the_log() -> None:
     assert logged(LinkOnlyPrefills()) == "INFO Showing the spawn form with the choices of a link\n"
+
+
+async def test_failure_that_nobody_awaits_is_not_logged_twice(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log_in_one_line(logging.getLogger("hub"))
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "never retrieved", "exception": SpawnRefused("text", reason="x")}
+    )
+    assert caplog.text == ""
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "never retrieved", "exception": ValueError("bug")}
+    )
+    assert "bug" in caplog.text
 
 
 def test_other_errors_keep_their_traceback() -> None:
