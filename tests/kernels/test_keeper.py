@@ -211,6 +211,11 @@ async def test_100000_lines(client):
     assert result.text == "".join(f"{i}\n" for i in range(100_000))
 
 
+async def test_one_large_message(client):
+    result = await execute(client, "print('x' * 30_000_000)")
+    assert result.text == "x" * 30_000_000 + "\n"
+
+
 async def test_a_request_that_is_none_blocks_nothing(client):
     for _ in range(60):  # more than may be in flight
         client.session.send(client.shell_channel.socket, "nonsense_request", {})

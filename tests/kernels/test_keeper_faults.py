@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from farlab_kernels.keeper import app
+from farlab_kernels.keeper import app, memory
 from farlab_kernels.link.link import EndedError, KernelLink, RefusedError
 from farlab_real.kernel_parts import (
     KEY,
@@ -24,9 +24,12 @@ from farlab_real.kernel_parts import (
     keeper,
     keeper_command,
     linked,
+    running_keeper,
     until_printed,
 )
 from farlab_real.relay_parts import eventually, tcp_server
+
+CGROUP = Path("/sys/fs/cgroup")
 
 
 async def kernel_pid(client) -> int:
@@ -302,3 +305,49 @@ def test_an_image_without_ipykernel_is_told_what_to_do(monkeypatch):
     )
     with pytest.raises(app.UseError, match=r"no ipykernel.*pip install 'farlab\[job\]'"):
         app.check({"FARLAB_KERNEL_KEY": KEY})
+
+
+def small_group(limit: int) -> Path | None:
+    """Make a control group for little memory, if this machine lets us."""
+    for root, name in ((CGROUP / "memory", "memory.limit_in_bytes"), (CGROUP, "memory.max")):
+        group = root / f"farlab-test-{os.getpid()}"
+        try:
+            group.mkdir()
+            (group / name).write_text(str(limit))
+        except OSError:
+            if group.exists():
+                group.rmdir()
+        else:
+            return group
+    return None
+
+
+async def test_a_kernel_that_runs_out_of_memory_says_so():
+    group = small_group(400 << 20)
+    if group is None:
+        pytest.skip("control groups of memory can't be made here")
+    inside = ("sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh")
+    code = "x = bytearray(900_000_000)\nfor i in range(0, len(x), 4096): x[i] = 1"
+    try:
+        with running_keeper(*inside) as kept:
+            async with linked(kept) as link, connected(link) as client:
+                result = await execute(client, code)
+                assert "the kernel ran out of memory" in result.reply["content"]["evalue"]
+                assert "of the 400 MiB" in result.reply["content"]["evalue"]
+    finally:
+        await eventually(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+def test_memory_limits_are_read_from_either_version(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(memory, "_files", lambda name2, name1: [tmp_path / name2, tmp_path / name1])
+    assert (memory.kills(), memory.limit()) == (0, None)
+    (tmp_path / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
+    (tmp_path / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+    assert (memory.kills(), memory.limit()) == (3, None)
+    (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert (memory.kills(), memory.limit()) == (2, None)
+    (tmp_path / "memory.max").write_text("1073741824\n")
+    assert memory.limit() == 1 << 30
+    assert memory.words(1 << 30) == "1.0 GiB"

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from farlab_kernels.link import connection
 from farlab_kernels.link.link import EndedError, KernelLink
 from farlab_real.kernel_parts import (
     KEY,
@@ -15,6 +16,7 @@ from farlab_real.kernel_parts import (
     connected,
     execute,
     finish,
+    keeper,
     linked,
     site,
     until_printed,
@@ -143,3 +145,54 @@ async def test_a_job_that_is_killed_ends_its_cells_when_the_workload_is_known_to
                     await link.restart()
         finally:
             await link.close()
+
+
+class FreezingProxy:
+    """A TCP proxy that can stop to pass anything on, as a network does that loses a cable."""
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self.frozen = asyncio.Event()
+        self._streams: list[asyncio.StreamWriter] = []
+
+    async def open_stream(self, _: int):
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        stream = await asyncio.open_connection("127.0.0.1", port)
+        server.close()
+        return stream
+
+    async def _serve(self, reader, writer):
+        frozen = self.frozen
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        self._streams += [writer, up_writer]
+
+        async def pump(source, sink):
+            while data := await source.read(1 << 16):
+                if frozen.is_set():
+                    return
+                sink.write(data)
+
+        await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+
+    def freeze(self) -> None:
+        """Freeze the connections that there are; new ones pass."""
+        self.frozen.set()
+        self.frozen = asyncio.Event()
+
+    def close(self) -> None:
+        for writer in self._streams:
+            writer.close()
+
+
+async def test_a_connection_that_goes_silent_is_given_up(monkeypatch):
+    monkeypatch.setattr(connection, "SILENCE", 8.0)
+    async with keeper() as kept:
+        proxy = FreezingProxy(kept.port)
+        async with linked(kept):  # the keeper listens
+            pass
+        async with linked(proxy) as link, connected(link) as client:
+            proxy.freeze()
+            id_ = client.execute("print('over another connection')")
+            assert (await finish(client, id_)).text == "over another connection\n"
+        proxy.close()

@@ -39,14 +39,11 @@ class Cells:
     def begin(self, id_: str, client: str, code: str) -> None:
         """Add a cell that a client sent."""
         self._cells[id_] = Cell(id_, client, code[:_HEAD])
-        if len(self._cells) > _MOST:
-            self._forget()
-
-    def _forget(self) -> None:
-        for id_, cell in self._cells.items():
-            if cell.ended:
-                del self._cells[id_]
-                return
+        while len(self._cells) > _MOST:
+            oldest = next(iter(self._cells.values()))
+            if not oldest.ended:
+                break
+            del self._cells[oldest.id]
 
     def get(self, id_: str) -> Cell | None:
         """Return a cell, or None if there is, or is remembered, none."""

@@ -98,7 +98,7 @@ def _explain(code: int, most: int, killed_before: int) -> str:
     used = f"it used at most {memory.words(most)}"
     if code == -signal.SIGKILL and memory.kills() > killed_before:
         limit = memory.limit()
-        allowed = f" of the {memory.words(limit)} that this job may" if limit else ""
+        allowed = f" of the {memory.words(limit)} that this job may use" if limit else ""
         return f"the kernel ran out of memory and was killed by the system; {used}{allowed}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
     return f"the kernel was killed by signal {-code} ({name}); {used} of memory"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -29,7 +30,7 @@ from farlab_kernels.keeper.messages import (
 )
 from farlab_kernels.keeper.proof import RefusedError, Visitor
 from farlab_kernels.keeper.sessions import Session
-from farlab_kernels.keeper.spool import Entry, Spool
+from farlab_kernels.keeper.spool import LIMIT, Entry, Spool
 from farlab_kernels.keeper.states import KernelState, OrderName
 from farlab_kernels.keeper.wire import Kind, Packet, decode, encode
 
@@ -55,7 +56,8 @@ class Router:
         self._idled = ""  # the request that the kernel was last idle after
         self._replied = ""  # the request whose reply came, and whose idle is to follow
         self.cells = Cells()
-        self.spool = Spool(folder, floor=self._floor, note=self._note)
+        limit = min(LIMIT, shutil.disk_usage(folder).free // 4)
+        self.spool = Spool(folder, floor=self._floor, note=self._note, limit=limit)
         self.history = History(self.spool, self.cells)
         self._sessions: dict[str, Session] = {}
         self._channels: Channels | None = None

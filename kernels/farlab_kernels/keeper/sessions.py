@@ -43,7 +43,7 @@ class Session:
         self._spool = spool
         self._handle = handle
         self._writer: asyncio.StreamWriter | None = None
-        self._waiting = False
+        self._waiting: asyncio.Task[None] | None = None
         self._ack_sent = 0
         self._heard = self._spoken = 0.0
         self._instance = ""
@@ -71,7 +71,7 @@ class Session:
             self.acked = self._sent = min(max(seen, 0), self._spool.last)
         self._writer = visitor.writer
         self._writer.transport.set_write_buffer_limits(high=WRITE_LIMIT)
-        self._waiting = False
+        self._waiting = None
         self._ack_sent = self.received
         self._heard = self._spoken = self._loop.time()
         self.flush()
@@ -118,7 +118,7 @@ class Session:
 
     def flush(self) -> None:
         """Send what is new, as much as the client takes."""
-        if self._writer is None or self._waiting:
+        if self._writer is None or self._waiting is not None:
             return
         chunks, size = [], 0
         while size < CHUNK and (entries := self._spool.after(self._sent)):
@@ -129,9 +129,7 @@ class Session:
         if chunks:
             self._write(chunks)
         if size >= CHUNK:
-            self._waiting = True
-            waiting = self._loop.create_task(self._go_on(self._writer))
-            waiting.add_done_callback(lambda _: None)
+            self._waiting = self._loop.create_task(self._go_on(self._writer))
 
     async def _go_on(self, writer: asyncio.StreamWriter) -> None:
         """Send more when the client has taken what there is."""
@@ -139,7 +137,7 @@ class Session:
             await writer.drain()
             await asyncio.sleep(0)  # others' turn
         if self._writer is writer:
-            self._waiting = False
+            self._waiting = None
             self.flush()
 
     async def caught_up(self) -> None:

@@ -3,7 +3,8 @@
 What is read and done with goes first. The rule, from `trim`:
 - the last KEEP bytes always stay;
 - older entries go when every client has them and the cells they belong to have ended;
-- other older entries stay until the spool holds LIMIT bytes. Then output goes, oldest first, and a
+- other older entries stay until the spool holds LIMIT bytes (the router takes less where the disk
+  is small). Then output goes, oldest first, and a
   note takes its place; replies and states, which say that a cell has ended, stay even then.
 Files lie in the keeper's private folder and go with it.
 """

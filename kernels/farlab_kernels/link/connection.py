@@ -8,7 +8,6 @@ import random
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from farlab_kernels.keeper.proof import introduce
@@ -66,7 +65,7 @@ class Connection:
         self._early: list[tuple[Kind, Sequence[bytes]]] = []
         self._writer: Writer | None = None
         self._ack_sent = 0
-        self._heard = self._spoken = 0.0
+        self._spoken = 0.0
         self._loop = asyncio.get_running_loop()
         self.first_answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
 
@@ -105,19 +104,19 @@ class Connection:
         hello = {"kind": "session", "client": self.client, "instance": self._instance}
         reader, writer, answer = await self.open({**hello, "seen": self.seen})
         self._resume(writer, answer)
-        ticking = asyncio.create_task(self._tick(writer))
+        ticking = asyncio.create_task(self._tick())
         try:
             decoder = Decoder()
-            with suppress(OSError):
+            async with asyncio.timeout(SILENCE) as patience:
                 while data := await reader.read(_CHUNK):
-                    self._heard = self._loop.time()
+                    patience.reschedule(self._loop.time() + SILENCE)
                     for packet in decoder.feed(data):
                         self._take(packet)
                     self._received()
         finally:
             ticking.cancel()
             self._writer = None
-            writer.close()
+            _hang_up(writer)
             self._on_change()
 
     def _resume(self, writer: Writer, answer: dict[str, Any]) -> None:
@@ -130,7 +129,7 @@ class Connection:
                 self.send(kind, parts)
         self._acknowledged(received)
         self._ack_sent = self.seen or 0
-        self._heard = self._spoken = self._loop.time()
+        self._spoken = self._loop.time()
         self._writer = writer
         self._unsent = [data for _, data in self._unacknowledged]
         self._flush()
@@ -174,12 +173,18 @@ class Connection:
             self._writer.write(b"".join(self._unsent))
         self._unsent = []
 
-    async def _tick(self, writer: Writer) -> None:
-        """Acknowledge, give a sign of life, and end a connection that gives none."""
+    async def _tick(self) -> None:
+        """Acknowledge, and give a sign of life."""
         while True:
             await asyncio.sleep(ACK_DELAY)
-            now = self._loop.time()
-            if now - self._heard > SILENCE:
-                writer.close()
-            elif self.seen != self._ack_sent or now - self._spoken > HEARTBEAT:
+            quiet = self._loop.time() - self._spoken
+            if self.seen != self._ack_sent or quiet > HEARTBEAT:
                 self._acknowledge()
+
+
+def _hang_up(writer: Writer) -> None:
+    """End a connection, also one whose other end takes nothing any more."""
+    if isinstance(writer, asyncio.StreamWriter) and writer.transport.get_write_buffer_size():
+        writer.transport.abort()
+    else:
+        writer.close()

@@ -228,8 +228,10 @@ class KernelLink:
     ) -> tuple[asyncio.StreamReader, Writer, dict[str, Any]]:
         """Open a connection of another kind; return it, and the keeper's answer.
 
-        Raises RefusedError, OSError, TimeoutError.
+        Raises RefusedError, OSError, TimeoutError, and EndedError: then the keeper is gone.
         """
+        if self.kernel.state == "ended":
+            raise EndedError(self.kernel.reason)
         return await self._connection.open({"kind": kind, **hello})
 
     async def cells(self) -> list[dict[str, Any]]:

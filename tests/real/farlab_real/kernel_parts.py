@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from farlab_kernels.link.link import KernelLink
 from farlab_relay.relay import Relay
@@ -33,6 +33,14 @@ def free_port() -> int:
         return number
 
 
+class Reachable(Protocol):
+    """Something that a link can reach a keeper through."""
+
+    async def open_stream(
+        self, port: int, /
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...
+
+
 class Keeper:
     """A keeper in its own process, that is connected to directly."""
 
@@ -48,11 +56,11 @@ class Keeper:
 
 
 @contextmanager
-def running_keeper(**environment: str) -> Iterator[Keeper]:
-    """Run a keeper, and end it."""
+def running_keeper(*before: str, **environment: str) -> Iterator[Keeper]:
+    """Run a keeper, and end it. `before`: a command that runs the one behind it."""
     port = free_port()
     process = subprocess.Popen(
-        keeper_command(str(port)),
+        (*before, *keeper_command(str(port))),
         env={**os.environ, "FARLAB_KERNEL_KEY": KEY, **environment},
         stdin=subprocess.DEVNULL,
         start_new_session=True,
@@ -115,7 +123,7 @@ async def site(**environment: str) -> AsyncIterator[Site]:
 
 
 @asynccontextmanager
-async def linked(place: Keeper | Site, **options: Any) -> AsyncIterator[KernelLink]:
+async def linked(place: Reachable, **options: Any) -> AsyncIterator[KernelLink]:
     """Run a link to a keeper."""
     link = KernelLink(place.open_stream, KEY, **options)
     await asyncio.wait_for(link.start(), PATIENCE)
