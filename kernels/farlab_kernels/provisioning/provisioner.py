@@ -67,7 +67,7 @@ class FarlabProvisioner(KernelProvisionerBase):
 
     async def wait(self) -> int | None:
         """Wait for its end."""
-        while (code := await self.poll()) is None:
+        while (code := await self.poll()) is None:  # noqa: ASYNC110  (it changes in another loop)
             await asyncio.sleep(_POLL)
         self._down = True
         return code
