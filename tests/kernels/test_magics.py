@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from farlab_real.fake_service import FakeService
 from farlab_real.notebook_kernel import notebook
+from farlab_real.service import RunningService
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    with FakeService(tmp_path_factory.mktemp("service")) as here:
+    with RunningService(tmp_path_factory.mktemp("service")) as here:
         yield here
 
 
@@ -63,14 +63,13 @@ async def test_a_cell_looks_local(page):
 
 
 async def test_outputs_come_back_and_the_kernel_stays_warm(page, service):
-    started = len(service.workloads)
     await page.run("x = 20")
     await page.run("%%offload vega -i x -o y z\ny, z = x + 1, x + 2")
     result = await page.run("%%offload -o w\nw = y + z\nprint(y, z)")
     assert texts(result) == "21 22\n"
     assert "at vega (vega-" in texts(result, "stderr")
     assert texts(await page.run("print(y, z, w)")) == "21 22 43\n"
-    assert len(service.workloads) == started + 1
+    assert len(service.live()) == 1
 
 
 async def test_an_exception_is_what_it_is_there(page):
@@ -203,26 +202,25 @@ async def test_a_detached_cell_and_its_variables_are_fetched(page):
     assert texts(await page.run("print(y)")) == "42\n"
 
 
-async def test_a_cell_goes_on_without_its_notebook(service):
+async def test_a_cell_goes_on_without_its_notebook(service, tmp_path):
     async with notebook(**service.environment) as first:
         id_ = first.begin(
             "%%offload vega --name long -o done\n"
             "import time, os\n"
             "print('begun', flush=True)\n"
-            "while not os.path.exists('go'): time.sleep(0.05)\n"
+            f"while not os.path.exists('{tmp_path}/go'): time.sleep(0.05)\n"
             "for i in range(2000): print(i, flush=True)\n"
             "done = 'all'\n"
             "raise ValueError('at the end')"
         )
         await first.until_printed("begun", id_)
-    (workload,) = service.live()
     async with notebook(**service.environment) as second:
         id_ = second.begin("%offload attach long")
         await second.until_printed("begun", id_)
-        (service.folder / workload.uid / "go").touch()
+        (tmp_path / "go").touch()
         result = await second.end(id_)
         assert texts(result) == "begun\n" + "".join(f"{i}\n" for i in range(2000))
         assert result.reply["content"]["ename"] == "ValueError"
         assert texts(await second.run("%%offload\nprint(done)")) == "all\n"
         await second.run("%offload stop long")
-    assert service.live() == []
+    service.wait_until_empty()
