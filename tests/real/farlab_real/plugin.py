@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx
 import yaml
 
-from farlab_real.processes import Process, free_ports
+from farlab_real.processes import Process, free_ports, kill_all_below
 
 
 class RunningPlugin:
@@ -67,8 +67,9 @@ class RunningPlugin:
         self.start()
 
     def end(self) -> None:
-        """Stop it and every process of its jobs."""
+        """Stop it and every process of its jobs: a test that failed may have left some."""
         self.process.stop()
+        kill_all_below(self.folder)
 
     def _answers(self) -> bool:
         try:

@@ -108,6 +108,17 @@ def _kill(process: psutil.Process, spare: Callable[[psutil.Process], bool]) -> N
         pass
 
 
+def kill_all_below(folder: Path) -> None:
+    """Kill the processes that were started with a path in this folder, and what they started."""
+    for process in psutil.process_iter():
+        try:
+            if any(argument.startswith(f"{folder}/") for argument in process.cmdline()):
+                for one in [*process.children(recursive=True), process]:
+                    _kill(one, lambda _: False)
+        except psutil.Error:
+            continue
+
+
 def free_ports(number: int) -> list[int]:
     """Return that many ports of loopback that nobody listens at now."""
     sockets = [socket.socket() for _ in range(number)]
