@@ -24,6 +24,7 @@ from farlab_real.slurm_jobs import (
 from farlab_sites.plugin import slurm_queue
 from farlab_sites.plugin.driver import BatchSystemDown, Job
 from farlab_sites.plugin.slurm import SlurmDriver
+from farlab_sites.plugin.slurm_settings import SlurmSettings
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 
@@ -227,6 +228,22 @@ async def test_waiting_callers_fail_together_when_slurm_stops(
     results = await asyncio.gather(*(hasty.submit(job) for job in jobs), return_exceptions=True)
     assert all(isinstance(result, BatchSystemDown) for result in results)
     assert hasty.commands.counts["sbatch"] <= 8  # the others did not even try
+
+
+async def test_a_new_job_is_there_at_once_however_seldom_slurm_is_asked(
+    slurm: SlurmCluster, folder: Path
+) -> None:
+    settings = SlurmSettings(conf=slurm.conf).model_copy(update={"query_every": 600})
+    seldom = SlurmDriver(settings)
+    first = await submitted(seldom, make_job(folder, SLEEP))
+    job = make_job(folder, SLEEP)
+    job.folder.mkdir()
+    job = dataclasses.replace(job, job_id=await seldom.submit(job))
+    state = (await seldom.states([first, job]))[job.uid]
+    assert (state.phase, state.reason) == ("Waiting", "None")
+    await seldom.cancel(job)
+    assert seldom.commands.counts["squeue"] == 1
+    await seldom.stop()
 
 
 async def test_a_job_that_slurm_forgot_is_ended_without_a_reason(

@@ -81,8 +81,11 @@ class SlurmDriver(Driver):
             return {}
         first = await self._queue.look()
         states, missing = self._seen(jobs, first)
-        if missing:
-            states |= await self._look_again(missing, first.taken)
+        new = [job for job in missing if self._submitted.get(job.uid, 0.0) >= first.taken]
+        states |= {job.uid: slurm_states.SUBMITTED for job in new}
+        gone = [job for job in missing if job.uid not in states]
+        if gone:
+            states |= await self._look_again(gone, first.taken)
         for uid, state in states.items():
             self._remember(uid, state)
         return states
@@ -104,13 +107,12 @@ class SlurmDriver(Driver):
         return states, missing
 
     async def _look_again(self, jobs: list[Job], taken: float) -> dict[str, JobState]:
-        """Look once more for jobs that were just submitted, or are gone, before saying so.
+        """Look once more for jobs that seem gone, before saying so.
 
         While Slurm does not answer they are as they were; of others nothing can be said.
         """
-        after = max(taken, *(self._submitted.get(job.uid, 0.0) for job in jobs))
         try:
-            snapshot = await self._queue.look(after=after)
+            snapshot = await self._queue.look(after=taken)
         except BatchSystemDown:
             if any(job.uid not in self._known for job in jobs):
                 raise

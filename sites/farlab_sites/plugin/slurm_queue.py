@@ -13,7 +13,7 @@ from functools import cached_property
 from farlab_sites.plugin.driver import BatchSystemDown
 from farlab_sites.plugin.slurm_commands import SlurmCommands
 
-PATIENCE = 5.0  # seconds that a caller waits for an answer when an older one is there
+PATIENCE = 5.0  # seconds that a caller waits once Slurm is asked
 TOO_OLD = 60.0  # seconds after which an answer is none
 SHARE = 2.0  # looks at a slow controller take at most half of the time,
 LONGEST_PAUSE = 15.0  # seconds, unless the pauses would become longer than this
@@ -156,7 +156,8 @@ class Queue:
             BatchSystemDown: Slurm did not answer and the last answer is too old.
 
         """
-        deadline = time.monotonic() + PATIENCE
+        due = max(time.monotonic(), self._asked + self._pause)
+        deadline = due + PATIENCE
         while not self._fresh(after) and (left := deadline - time.monotonic()) > 0:
             if self._running is None:
                 self._running = asyncio.create_task(self._refresh())
@@ -186,7 +187,8 @@ class Queue:
             await asyncio.sleep(max(0.0, self._asked + self._pause - time.monotonic()))
             self._pause = self._every
             self._asked = taken = time.monotonic()
-            self._last = Snapshot(parse(await self._commands.query(*SQUEUE)), taken)
+            text = await self._commands.query(*SQUEUE)
+            self._last = Snapshot(await asyncio.to_thread(parse, text), taken)
             self._error = None
             slow = SHARE * (time.monotonic() - taken)  # from start to start
             self._pause = max(self._every, min(slow, LONGEST_PAUSE))

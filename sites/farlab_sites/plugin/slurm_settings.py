@@ -15,7 +15,10 @@ class SlurmSettings(BaseModel):
     conf: Path | None = Field(None, description="slurm.conf; absent: Slurm's own default")
     bin: Path = Field(Path("/usr/bin"), description="the folder of sbatch, squeue and the others")
     query_every: float = Field(
-        2.0, ge=0.1, description="seconds between two looks at the queue, for all jobs together"
+        2.0,
+        ge=0.1,
+        le=15,
+        description="seconds between two looks at the queue, for all jobs together",
     )
     time_limit: float = Field(
         30.0, ge=1, description="seconds after which one of Slurm's commands is given up"

@@ -9,6 +9,8 @@ from farlab_sites.plugin import slurm_words
 from farlab_sites.plugin.driver import JobState
 from farlab_sites.plugin.slurm_queue import Row, Snapshot
 
+SUBMITTED = JobState("Waiting", reason="None", message=f"{slurm_words.waiting('None')}.")
+
 
 def choose(rows: Sequence[Row]) -> Row:
     """Return the job that runs the pod, of several that were submitted for it.
