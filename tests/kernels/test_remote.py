@@ -156,6 +156,15 @@ async def test_cells_at_once_run_in_order_and_an_error_stops_those_behind(kernel
     assert await kernel.pull("rows") == [1, 2]
 
 
+async def test_a_cell_sent_right_behind_a_failure_runs(kernel):
+    for _ in range(20):
+        with pytest.raises(ZeroDivisionError):
+            await kernel.execute("1 / 0")
+        await kernel.finish(kernel.begin("pass"))
+        assert (await kernel.begin("1 / 0").end())["status"] == "error"
+        await kernel.execute("pass")
+
+
 async def test_a_cancelled_cell_is_interrupted_there(kernel):
     printed = Printed()
     code = "import time\ntry:\n    print('on', flush=True); time.sleep(600)\nfinally:\n    over = 1"

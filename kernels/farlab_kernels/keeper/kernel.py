@@ -32,13 +32,16 @@ class KeptKernel(IPKernelApp):
         super().init_iopub(context)  # type: ignore[no-untyped-call]
 
     def init_kernel(self) -> None:
-        """Make the kernel, which need not wait before each reply.
+        """Make the kernel, and take over what the keeper does better.
 
-        ipykernel sleeps for half a millisecond there, since clients have missed output that came
-        behind the reply. The keeper reads to the idle that follows, always.
+        ipykernel sleeps for half a millisecond before each reply, since clients have missed output
+        that came behind it; the keeper reads to the idle that follows, always. Behind a failed
+        cell, ipykernel aborts what comes in soon after: also what a quick client sends because it
+        has seen the failure. The keeper aborts what had been waiting then.
         """
         super().init_kernel()  # type: ignore[no-untyped-call]
         self.kernel._execute_sleep = 0.0
+        self.kernel._abort_queues = lambda subshell_id=None: None
 
     def init_shell(self) -> None:
         """Make the shell, and serve its variables beside it."""
