@@ -12,18 +12,15 @@ from pathlib import Path
 from farlab_sites.carriers import carrier_for
 from farlab_sites.problems import CatalogueError
 from jupyterhub.services.auth import HubAuth
-from tornado.httpserver import HTTPServer
-from tornado.web import Application as WebApplication
 from traitlets import Integer, Unicode
 from traitlets.config import Application
 
-from .api import rules
 from .database import DatabaseUrlError, check_url
 from .errors import HubServiceError
-from .handlers import MOST_BYTES
 from .hub_auth import CACHE_SECONDS, HubGatekeeper
 from .process import Ending, StartError, alone_in, host_and_port, private_folder, service_address
 from .service import HubService
+from .serving import bind_api, serve_api
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +98,7 @@ class FarlabHub(Application):
             )
             try:
                 await self._start_relay(service)
-                server = serve_api(service, host, port, prefix)
+                server = serve_api(service, bind_api(host, port), prefix)
                 log.info("The API is at http://%s:%d%sapi/", host, port, prefix)
                 log.info("The service ends: %s", await ending.wait())
                 server.stop()
@@ -119,18 +116,6 @@ class FarlabHub(Application):
             )
             raise StartError(msg) from error
         log.info("The relay is at ws://%s:%d", self.relay_ip, port)
-
-
-def serve_api(service: HubService, host: str, port: int, prefix: str) -> HTTPServer:
-    """Listen for the API's callers in the running event loop."""
-    # A little more than a body may hold, so that most of what is too large gets a clear answer.
-    server = HTTPServer(WebApplication(rules(service, prefix)), max_body_size=2 * MOST_BYTES)
-    try:
-        server.listen(port, host)
-    except OSError as error:
-        msg = f"the API cannot listen at {host}:{port} ({error.strerror}): end what has this port"
-        raise StartError(msg) from error
-    return server
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 
 from .auth import ACCESS, Caller, token_of
 from .errors import NoTokenError
@@ -11,8 +12,8 @@ from .errors import NoTokenError
 class OneUser:
     """Lets in whoever has the token, as the one user there is."""
 
-    def __init__(self, name: str, token: str) -> None:
-        self._caller = Caller(name, "user", ACCESS)
+    def __init__(self, name: str, token: str, groups: Sequence[str] = ()) -> None:
+        self._caller = Caller(name, "user", ACCESS, tuple(groups))
         self._token = token
 
     async def identify(self, authorization: str) -> Caller:

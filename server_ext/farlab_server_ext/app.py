@@ -2,16 +2,105 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
+from traitlets import Integer, List, Unicode, default
 
 from .handlers import ServerHandler
+from .proxy import ServiceHandler
+
+if TYPE_CHECKING:
+    from .own_service import OwnService
+
+SERVICE_PATHS = r"(?:sites|workloads)(?:/[^?]*)?"
 
 
 class FarlabServerApp(ExtensionApp):
-    """Farlab's APIs in the user's Jupyter server."""
+    """Farlab's APIs in the user's Jupyter server.
+
+    Where no hub runs the Farlab service, `catalogue` makes this server run it for its user.
+    """
 
     name = "farlab_server_ext"
+
+    catalogue = Unicode(
+        "",
+        help="""
+        The file that describes your sites (docs/catalogue.md). With it, this server runs the
+        Farlab service itself. Ignored where FARLAB_API_URL names one already, as on a hub.
+        """,
+    ).tag(config=True)
+    state_dir = Unicode(help="Folder of that service's database, on a local disk.").tag(config=True)
+    groups = List(
+        Unicode(), help="Which of the catalogue's groups you are in; they open sites to you."
+    ).tag(config=True)
+    relay_ip = Unicode(
+        "127.0.0.1",
+        help="Address that its relay listens at. Put TLS in front of anything but loopback.",
+    ).tag(config=True)
+    relay_port = Integer(0, help="The relay's port. 0: a free one, and then always the same.").tag(
+        config=True
+    )
+    relay_url = Unicode(
+        "",
+        help="What jobs on other machines dial, such as wss://host.example.org/relay. Default: "
+        "the relay's address on this machine.",
+    ).tag(config=True)
+
+    _own_service: OwnService | None = None
+
+    @default("state_dir")
+    def _default_state_dir(self) -> str:
+        return str(Path(jupyter_data_dir()) / "farlab")
+
+    def initialize_settings(self) -> None:
+        """Tell the environment where the service will be, before any kernel starts."""
+        if not self.catalogue:
+            return
+        if os.environ.get("FARLAB_API_URL"):
+            self.log.info("Farlab's service is at %s already", os.environ["FARLAB_API_URL"])
+            return
+        self._own_service = self._make_service()
+        if self._own_service is not None:
+            self._own_service.announce()
 
     def initialize_handlers(self) -> None:
         """Route the APIs; jupyter_server puts the base URL in front."""
         self.handlers.append((r"/farlab/api/server", ServerHandler))
+        self.handlers.append((rf"/farlab/api/({SERVICE_PATHS})", ServiceHandler))
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        """Begin to serve, now that the event loop runs."""
+        if self._own_service is not None:
+            self._own_service.start()
+
+    async def stop_extension(self) -> None:
+        """Stop serving; the jobs at the sites go on."""
+        if self._own_service is not None:
+            await self._own_service.stop()
+
+    def _make_service(self) -> OwnService | None:
+        try:
+            # Only here: most servers are at a site, where the hub's service is used.
+            from .own_service import Choices, OwnService  # noqa: PLC0415
+        except ImportError as error:
+            self.log.error(
+                "Farlab cannot use the sites of %s: the Python package %s is missing. "
+                "Install it with: pip install 'farlab[service]'",
+                self.catalogue,
+                error.name,
+            )
+            return None
+        choices = Choices(
+            catalogue=Path(self.catalogue).expanduser().absolute(),
+            state_dir=Path(self.state_dir).expanduser().absolute(),
+            groups=[*self.groups],
+            relay_ip=self.relay_ip,
+            relay_port=self.relay_port,
+            relay_url=self.relay_url,
+        )
+        return OwnService(choices, self.log)
