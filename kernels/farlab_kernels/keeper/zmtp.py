@@ -154,7 +154,7 @@ class Peer(asyncio.Protocol):
         """Take all that is complete; return how many bytes that was."""
         at, end = 0, len(data)
         if not self._greeted:
-            if end < len(_GREETING):
+            if data[0] == 0xFF and end < len(_GREETING):
                 return 0
             if data[0] != 0xFF or data[_SIGNATURE] < 3 or data[12:17] != b"NULL\0":
                 raise ValueError("not ZMTP 3, or a mechanism other than NULL")
