@@ -84,6 +84,12 @@ class Caller:
         )
         return None, rebuild(remote, str(failed["module"]), name, sent)
 
+    async def close(self) -> None:
+        """Drop what is still to be told to the kernel."""
+        for task in self._telling:
+            task.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
+
     def _cancel(self, id_: str) -> None:
         """Stop a call there."""
         self._tell_later("cancel", id=id_)

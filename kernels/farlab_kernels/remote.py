@@ -54,6 +54,7 @@ class RemoteKernel:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.caller.close()
         await self.data.close()
         self.channels.close()
 

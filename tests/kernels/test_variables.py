@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from farlab_kernels.keeper import memory
 from farlab_kernels.variables import channel, codec
 from farlab_kernels.variables.client import Data
 from farlab_kernels.variables.errors import (
@@ -338,16 +339,28 @@ class Slow:
 
 
 async def test_no_room_there_is_known_before_it_is_sent(data, place, monkeypatch):
-    def none(_: Any) -> Any:
-        raise NoRoomError("there is not enough memory for it")
-
-    monkeypatch.setattr(channel, "rooms", none)
+    monkeypatch.setattr(memory, "free", lambda: 5 << 20)
     monkeypatch.setattr(channel, "OFFERED", 1000)
-    with pytest.raises(NoRoomError):
+    with pytest.raises(NoRoomError, match=r"^no room at vega for array: 8 MiB are needed"):
         await data.push({"array": np.zeros(MB)})
+    assert place.names == {}
     monkeypatch.undo()
-    await data.push({"array": 1})
+    await data.push({"array": np.zeros(MB)})
     assert place.dialled == 1
+    monkeypatch.setattr(memory, "free", lambda: 5 << 20)
+    with pytest.raises(NoRoomError, match="8 MiB are needed"):
+        await data.pull(["array"])
+
+
+def test_free_memory_is_the_least_of_the_machine_and_the_job(monkeypatch, tmp_path):
+    assert 0 < memory.free() < 1 << 50
+    groups = {
+        "memory.max": "3000000",
+        "memory.current": "2500000",
+        "memory.stat": "anon 5\ninactive_file 700000\n",
+    }
+    monkeypatch.setattr(memory, "_read", lambda name, _: groups[name])
+    assert memory.free() == 1_200_000
 
 
 async def test_what_speaks_another_language_is_left(data, place):

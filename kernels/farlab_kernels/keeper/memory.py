@@ -55,6 +55,35 @@ def limit() -> int | None:
     return int(text)
 
 
+def free() -> int | None:
+    """Return the bytes that this job can still use, None where that is not known."""
+    found = []
+    for line in _lines(Path("/proc/meminfo")):
+        name, _, rest = line.partition(":")
+        if name == "MemAvailable":
+            found.append(int(rest.split()[0]) * 1024)
+    most, used = limit(), _read("memory.current", "memory.usage_in_bytes").strip()
+    if most is not None and used.isdigit():
+        found.append(max(0, most - int(used) + _cached()))
+    return min(found, default=None)
+
+
+def _cached() -> int:
+    """Return the bytes of files that this job's memory holds, and the system can drop."""
+    for line in _read("memory.stat", "memory.stat").splitlines():
+        name, _, size = line.partition(" ")
+        if name in ("inactive_file", "total_inactive_file"):
+            return int(size)
+    return 0
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
+
 def words(size: int) -> str:
     """Return a number of bytes for people."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

@@ -147,14 +147,17 @@ class Calls:
     def cancel(self, id_: str) -> None:
         """Interrupt a call that runs, and let one that waits never run."""
         with self._lock:
-            call = self._calls.get(id_)
-            if call is None:
-                return
+            # A call that has not come yet, or is on its way still, shall not run either.
+            call = self._calls.setdefault(id_, Call(_nothing))
             if call.state == "staged":
                 call.failure = Failure(StoppedError("the call was cancelled before it began"), "")
                 call.finish("stopped")
             elif call.state == "running":
                 _interrupt()
+
+
+def _nothing(_: Callable[[int], None]) -> None:
+    """Do the work of a call that never came."""
 
 
 def _map(

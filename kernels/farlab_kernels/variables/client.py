@@ -196,22 +196,25 @@ class Data:
             if not connection.channel.ended():
                 return connection
             connection.channel.close()
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                return await self._connect()
-        except TimeoutError:
-            raise CutError(f"{self._place} can't be reached") from None
+        return await self._connect()
 
     async def _connect(self) -> _Connection:
+        """Open a connection. A kernel whose code holds Python's lock may take it much later."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE
         while True:
             try:
-                reader, writer, _ = await self._dial(
-                    "data", about=self._here.to_wire(), place=self._place
-                )
+                async with asyncio.timeout_at(deadline):
+                    reader, writer, _ = await self._dial(
+                        "data", about=self._here.to_wire(), place=self._place
+                    )
                 return await self._greet(Channel(*await take_over(reader, writer)))
             except RefusedError as error:
                 raise TransferError(f"{self._place}: {error}") from None
-            except OSError:  # CutError too
+            except OSError as error:  # CutError and TimeoutError too
+                if self._closed or loop.time() > deadline:
+                    reason = str(error) or "no answer in time"
+                    raise CutError(f"{self._place} can't be reached: {reason}") from None
                 await asyncio.sleep(_PAUSE)
 
     async def _greet(self, channel: Channel) -> _Connection:

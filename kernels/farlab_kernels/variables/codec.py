@@ -10,13 +10,14 @@ import importlib
 import mmap
 import pickle
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pickle import PickleBuffer
 from types import FunctionType, ModuleType
 from typing import Any
 
+from farlab_kernels.keeper import memory
 from farlab_kernels.variables import source, tensors
 from farlab_kernels.variables.errors import NoRoomError, UnsendableError, VersionsError
 from farlab_kernels.variables.versions import Pair
@@ -151,12 +152,19 @@ def _explain(error: Exception, name: str, kind: str, pair: Pair) -> UnsendableEr
     return UnsendableError(because)
 
 
-def rooms(sizes: Iterable[int]) -> list[memoryview]:
-    """Return memory for parts of these sizes, to be filled. Raises NoRoomError."""
+def rooms(sizes: Sequence[int]) -> list[memoryview]:
+    """Return memory for parts of these sizes, to be filled. Raises NoRoomError.
+
+    What the system would promise, and then end the job for, counts as no room.
+    """
+    total = sum(sizes)
+    free = memory.free() if total > _MAPPED else None
+    if free is not None and total > free:
+        raise NoRoomError(f"{memory.words(total)} are needed and {memory.words(free)} are free")
     try:
         return [_room(size) for size in sizes]
     except (MemoryError, OSError, OverflowError, ValueError):
-        raise NoRoomError("there is not enough memory for it") from None
+        raise NoRoomError(f"the system does not give {memory.words(total)}") from None
 
 
 def _room(size: int) -> memoryview:

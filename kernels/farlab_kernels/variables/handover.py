@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,7 @@ from farlab_kernels.keeper.proof import RefusedError, Visitor
 
 _NAME = "data"
 _MOST = 32 * 1024  # bytes of a hello
-_PATIENCE = 10.0  # seconds for the kernel to take a connection
-
-Take = Callable[[socket.socket, dict[str, Any]], None]
+_PATIENCE = 10.0  # seconds for the system to connect to the kernel
 
 
 class Handover:
@@ -43,7 +40,8 @@ class Handover:
             transport.set_write_buffer_limits(0)  # so that `drain` waits for the last byte
             visitor.accept()
             await visitor.writer.drain()
-            await asyncio.to_thread(_pass, door, hello, connection.fileno())
+            # The kernel takes it when it gets to it: on its way the connection stays open.
+            socket.send_fds(door, [hello], [connection.fileno()])
         finally:
             door.close()
 
@@ -56,14 +54,7 @@ class Handover:
         except (OSError, TimeoutError):
             door.close()
             raise RefusedError("the kernel is not there to take variables") from None
-        door.settimeout(_PATIENCE)
         return door
-
-
-def _pass(door: socket.socket, hello: bytes, number: int) -> None:
-    """Pass a file descriptor on, and wait until the kernel has it."""
-    socket.send_fds(door, [hello], [number])
-    door.recv(1)
 
 
 def connections(folder: Path) -> Iterator[tuple[socket.socket, dict[str, Any]]]:
@@ -76,7 +67,6 @@ def connections(folder: Path) -> Iterator[tuple[socket.socket, dict[str, Any]]]:
         while True:
             door, _ = server.accept()
             with door:
-                hello, numbers, _, _ = socket.recv_fds(door, _MOST, 1)
-                for number in numbers:
-                    os.set_inheritable(number, False)
-                    yield socket.socket(fileno=number), json.loads(hello)
+                hello, numbers, _, _ = socket.recv_fds(door, _MOST, 1, socket.MSG_CMSG_CLOEXEC)
+            for number in numbers:
+                yield socket.socket(fileno=number), json.loads(hello)

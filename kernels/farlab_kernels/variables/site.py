@@ -21,6 +21,7 @@ from farlab_kernels.variables.channel import Channel
 from farlab_kernels.variables.errors import (
     CutError,
     MissingError,
+    NoRoomError,
     RemoteFileError,
     TransferError,
 )
@@ -137,7 +138,11 @@ class _Client:
     def _receive(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Receive the values that a header describes."""
         offered = asked.get("offered", False)
-        parts = self._channel.receive_parts(codec.sizes(asked["values"]), offered=offered)
+        try:
+            parts = self._channel.receive_parts(codec.sizes(asked["values"]), offered=offered)
+        except NoRoomError as error:
+            names = " and ".join(value["name"] for value in asked["values"])
+            raise NoRoomError(f"no room {self._here.where} for {names}: {error}") from None
         return codec.unpack_all(asked["values"], parts, self._inward)
 
     def _set(self, asked: dict[str, Any]) -> None:
