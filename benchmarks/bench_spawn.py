@@ -26,7 +26,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "real"))
 
 from farlab_real.hub import RunningHub
-from farlab_real.notebook import Kernel
+from farlab_real.kernel import RemoteKernel
 from farlab_real.plugin import RunningPlugin
 from farlab_real.slurm import SlurmCluster
 
@@ -107,7 +107,7 @@ def first_cell(hub: RunningHub, name: str, options: dict[str, str]) -> float:
         answer = user.api("POST", f"users/{name}/server", options)
         assert answer.status_code in (201, 202), answer.text
         user.wait_until_ready()
-        with Kernel(user) as kernel:
+        with RemoteKernel(user) as kernel:
             kernel.run("1")
         taken = time.perf_counter() - start
         user.stop()

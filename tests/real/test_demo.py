@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from farlab_real.hub import REPOSITORY
-from farlab_real.notebook import Kernel
+from farlab_real.kernel import RemoteKernel
 from farlab_real.processes import Process, free_ports
 from farlab_real.user import HubUser
 
@@ -37,7 +37,7 @@ def test_demo_from_start_to_stop(tmp_path: Path) -> None:
             newcomer.wait_until_ready()
             names = [item["name"] for item in newcomer.get("api/contents").json()["content"]]
             assert {"Welcome.ipynb", "Quantum.ipynb"} <= set(names)
-            with Kernel(newcomer) as kernel:
+            with RemoteKernel(newcomer) as kernel:
                 assert kernel.run("import os; print(os.environ['SLURM_JOB_PARTITION'])") == "gpu\n"
         psutil.Process(demo.pid).send_signal(signal.SIGINT)
         psutil.Process(demo.pid).wait(90)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from farlab_real.hub import RunningHub
-from farlab_real.notebook import Kernel
+from farlab_real.kernel import RemoteKernel
 from farlab_real.processes import wait_until
 from farlab_real.slurm import SlurmCluster
 
@@ -23,7 +23,7 @@ def test_jupyterhub_5_starts_a_server_on_a_slurm_node(
         with hub.login("grace") as grace:
             grace.spawn({"profile": "vega--lab", "partition": "gpu-2-x-a100"})
             grace.wait_until_ready()
-            with Kernel(grace) as kernel:
+            with RemoteKernel(grace) as kernel:
                 assert (
                     kernel.run("import os; print(len(os.environ['CUDA_VISIBLE_DEVICES']))") == "3\n"
                 )

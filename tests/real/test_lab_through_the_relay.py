@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from farlab_real.hub import RunningHub
-from farlab_real.notebook import Kernel
+from farlab_real.kernel import RemoteKernel
 from farlab_real.user import HubUser
 from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
@@ -31,8 +31,8 @@ def ada(hub: RunningHub) -> Iterator[HubUser]:
 
 def cookies(user: HubUser) -> dict[str, str]:
     """Return the header with the user's cookies, for a WebSocket."""
-    pairs = (f"{cookie.name}={cookie.value}" for cookie in user.http.cookies.jar)
-    return {"Cookie": "; ".join(pairs)}
+    request = user.http.build_request("GET", user.url("api"))
+    return {"Cookie": request.headers.get("Cookie", "")}
 
 
 def websocket_url(user: HubUser, path: str) -> str:
@@ -86,7 +86,7 @@ def test_events_reach_the_browser_as_they_happen(ada: HubUser) -> None:
 
 
 async def test_fifty_connections_to_one_server(ada: HubUser) -> None:
-    with Kernel(ada) as kernel:
+    with RemoteKernel(ada) as kernel:
         url = websocket_url(ada, f"api/kernels/{kernel.id}/channels")
         sockets = await asyncio.gather(
             *(
