@@ -12,19 +12,6 @@ from farlab_real.hub import REPOSITORY, RunningHub
 from farlab_real.plugin import RunningPlugin
 from farlab_real.slurm import SlurmCluster
 
-# Each user has a home of their own, in which JupyterLab finds no layout of an earlier test.
-HOMES = """
-from pathlib import Path
-
-def home(spawner):
-    folder = Path({folder!r}) / spawner.user.name
-    folder.mkdir(parents=True, exist_ok=True)
-    return str(folder)
-
-c.FarlabSpawner.environment = {{"HOME": home}}
-c.FarlabSpawner.working_dir = ""
-"""
-
 SIZES = [{"title": "1 CPU, 1 GB", "cpu": 1, "memory": "1Gi"}]
 IMAGES = [{"title": "Python 3", "image": sys.prefix}]
 
@@ -90,8 +77,7 @@ def hub(
     catalogue: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningHub]:
     """A JupyterHub of the newest version, with both sites."""
-    homes = HOMES.format(folder=str(tmp_path_factory.mktemp("homes")))
-    with RunningHub(tmp_path_factory.mktemp("hub"), catalogue, more=homes) as running:
+    with RunningHub(tmp_path_factory.mktemp("hub"), catalogue) as running:
         yield running
 
 
