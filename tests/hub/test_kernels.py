@@ -46,6 +46,11 @@ async def alice(service: Any) -> AsyncIterator[Client]:
         yield client
 
 
+async def followed(client: Client, uid: str) -> str:
+    """Return what a workload's job writes until its end."""
+    return "".join([line async for line in client.follow_logs(uid)])
+
+
 async def test_a_kernel_from_request_to_end(service, alice):
     (site,) = await alice.sites()
     assert (site["name"], site["open"], site["kernels"]) == ("here", True, True)
@@ -60,6 +65,7 @@ async def test_a_kernel_from_request_to_end(service, alice):
     assert (states[0], states[-1]) == ("requested", "ready")
     kernel = await alice.get(created.uid)
     assert kernel.key
+    log = asyncio.create_task(followed(alice, created.uid))
 
     link = KernelLink(lambda port: alice.open_stream(created.uid, port), kernel.key)
     await asyncio.wait_for(link.start(), PATIENCE)
@@ -76,4 +82,5 @@ async def test_a_kernel_from_request_to_end(service, alice):
     ended = await alice.cancel(created.uid)
     assert ended.state == "cancelled"
     assert await alice.list() == []
+    await asyncio.wait_for(log, PATIENCE)  # it ends with the job
     assert (await alice.get(created.uid)).key == ""

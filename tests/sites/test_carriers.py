@@ -124,6 +124,49 @@ async def test_delete_and_logs_name_the_pod(plugin: FakePlugin, carrier: DirectC
     assert (method, logs, asked["PodUID"], asked["Opts"]["Tail"]) == ("GET", "/getLogs", UID, 5)
 
 
+async def test_a_log_is_followed_as_it_comes(plugin: FakePlugin, carrier: DirectCarrier) -> None:
+    seen = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"one\n")
+        await asyncio.wait_for(seen.wait(), 60)  # the second comes after the first was read
+        await response.write(b"two\n")
+        return response
+
+    plugin.answer = answer
+    parts = []
+    async for part in carrier.follow(POD, container="notebook", tail=5):
+        parts.append(part)
+        seen.set()
+    assert b"".join(parts) == b"one\ntwo\n"
+    ((method, path, body),) = plugin.asked
+    assert (method, path) == ("GET", "/getLogs")
+    assert (body["Opts"]["Follow"], body["Opts"]["Tail"]) == (True, 5)
+
+
+async def test_a_log_that_cannot_be_followed_says_why(
+    plugin: FakePlugin, carrier: DirectCarrier
+) -> None:
+    plugin.answers("no such pod", status=404)
+    with pytest.raises(CarrierRejected, match="no such pod"):
+        await anext(carrier.follow(POD, container="notebook"))
+
+    async def cut(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"one\n")
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+
+    plugin.answer = cut
+    with pytest.raises(CarrierUnreachable, match="can't be reached"):
+        async for _ in carrier.follow(POD, container="notebook"):
+            pass
+
+
 async def test_a_log_that_is_no_utf8_is_shown_as_well_as_can_be(
     plugin: FakePlugin, carrier: DirectCarrier
 ) -> None:
