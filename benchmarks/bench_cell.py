@@ -2,8 +2,9 @@
 
 Both are ipykernels with the same blocking jupyter_client in this process; the one at the site is
 reached through link, relay, agent and keeper, each in a process of its own but for the link, which
-is in a thread here as in a notebook's kernel. A cell is from `execute` to its reply and idle. Both
-are measured in turns; the figure is the ratio of the medians.
+is in a thread here as in a notebook's kernel. The kernel at the site does without ipykernel's sleep
+of half a millisecond before each reply (see farlab_kernels/keeper/kernel.py). A cell is from
+`execute` to its reply and idle. Both are measured in turns; the figure is the ratio of the medians.
 
     python benchmarks/bench_cell.py [--quick]
 """

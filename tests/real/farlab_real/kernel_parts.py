@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -112,14 +113,14 @@ async def site(**environment: str) -> AsyncIterator[Site]:
     port = await relay.open_port("w1", PORT)
     command = keeper_command(f"{{port:{PORT}}}")
     options = ("--port", str(PORT))
-    async with agent(
-        hub.url, *command, options=options, FARLAB_KERNEL_KEY=KEY, **environment
-    ) as process:
-        here = Site(hub, process, relay, port)
-        try:
-            yield here
-        finally:
-            await here.relay.close()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as own:
+        environment = {"FARLAB_KERNEL_KEY": KEY, "TMPDIR": own, **environment}
+        async with agent(hub.url, *command, options=options, **environment) as process:
+            here = Site(hub, process, relay, port)
+            try:
+                yield here
+            finally:
+                await here.relay.close()
 
 
 @asynccontextmanager
