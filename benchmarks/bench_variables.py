@@ -31,7 +31,7 @@ from distributed import Client, LocalCluster
 from farlab_kernels.link.link import KernelLink
 from farlab_kernels.mapping import map_on
 from farlab_kernels.remote import RemoteKernel
-from farlab_relay.relay import Relay
+from farlab_relay.relay import AgentEvent, Relay
 
 SIZE = 1_000_000_000
 ITEMS = 10_000
@@ -57,10 +57,21 @@ async def relay() -> None:
     async def verify(workload: str, secret: str, instance: str) -> bool:
         return True
 
-    service = Relay(verify=verify, on_event=lambda *_: None, upstreams={})
-    listen = await service.listen("127.0.0.1", 0)
+    ready: set[str] = set()
+    changed = asyncio.Event()
+
+    def note(workload: str, event: AgentEvent) -> None:
+        if event.kind == "ready":
+            ready.add(workload)
+            changed.set()
+
+    service = Relay(verify=verify, on_event=note, upstreams={})
+    print(json.dumps({"listen": await service.listen("127.0.0.1", 0)}), flush=True)
+    while ready != set(WORKLOADS):
+        await changed.wait()
+        changed.clear()
     ports = {name: await service.open_port(name, port) for name, port in WORKLOADS.items()}
-    print(json.dumps({"listen": listen, **ports}), flush=True)
+    print(json.dumps(ports), flush=True)
     await asyncio.Event().wait()
 
 
@@ -108,14 +119,13 @@ def jobs() -> Iterator[dict[str, int]]:
     with ExitStack() as stack:
         service = stack.enter_context(process(sys.executable, __file__, "--role", "relay"))
         assert service.stdout is not None
-        ports: dict[str, int] = json.loads(service.stdout.readline())
-        url = f"ws://127.0.0.1:{ports['listen']}"
+        url = f"ws://127.0.0.1:{json.loads(service.stdout.readline())['listen']}"
         keeper = (sys.executable, "-P", "-m", "farlab_kernels.keeper", "--port", "{port:9000}")
         for name in KERNELS:
             stack.enter_context(job(url, name, *keeper))
         role = (sys.executable, __file__, "--role", "dask", "{port:8786}")
         stack.enter_context(job(url, "dask", *role))
-        yield ports
+        yield json.loads(service.stdout.readline())
 
 
 # The three systems, seen alike
