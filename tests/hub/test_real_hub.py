@@ -104,7 +104,7 @@ def test_the_commands_of_the_page_work(hub):
     command = [str(Path(sys.executable).with_name(farlab)), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for option in ("catalogue", "state-dir", "relay-ip", "relay-port"):
+    for option in re.findall(r"`--([a-z-]+)`", DOCS.read_text()):
         assert f"--{option}=" in done.stdout
 
     # curl may not be there: the same request by other means.

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from farlab_server_ext.own_service import Choices, OwnService
 from tornado.httpclient import HTTPClientError
 
 TOKEN = "a-token-of-the-tests"
+PAGE = (Path(__file__).parents[2] / "docs" / "without-a-hub.md").read_text()
+((OPTION, FILE),) = re.findall(r"^\$ jupyter lab (--\S+)=(\S+)$", PAGE, re.MULTILINE)
 
 
 class RunningServer:
@@ -33,7 +36,7 @@ class RunningServer:
         socket = folder / "socket"
         command = [sys.executable, "-m", "jupyter", "server", "--allow-root", "--no-browser"]
         command += [f"--ServerApp.sock={socket}", "--ServerApp.base_url=/base/"]
-        command += [f"--IdentityProvider.token={TOKEN}", f"--FarlabServerApp.catalogue={catalogue}"]
+        command += [f"--IdentityProvider.token={TOKEN}", f"{OPTION}={catalogue}"]
         command += [f"--ServerApp.root_dir={folder}"]
         known = {name: value for name, value in os.environ.items() if "FARLAB" not in name}
         places = {name: str(folder / name.lower()) for name in ("JUPYTER_DATA_DIR", "HOME")}
@@ -230,6 +233,12 @@ def test_panels_are_told_where_no_service_answers(
             fetch("farlab", "api", "sites")
         assert refusal.value.code == status
         assert json.loads(refusal.value.response.body)["code"] == code
+
+
+def test_the_pages_options_are_there() -> None:
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", PAGE, re.MULTILINE))))
+    assert named - {"FarlabServerApp"} == set(FarlabServerApp.class_own_traits(config=True))
+    assert FILE == "sites.yaml"
 
 
 def test_the_service_needs_no_jupyterhub() -> None:
