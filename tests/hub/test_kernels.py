@@ -11,6 +11,7 @@ import pytest
 import yaml
 from farlab_kernels.link.link import KernelLink
 from farlab_kernels.service.client import Client
+from farlab_kernels.service.models import Workload
 from farlab_kernels.service.settings import Settings
 from farlab_real.kernel_parts import connected, execute
 from farlab_real.plugin import RunningPlugin
@@ -44,6 +45,22 @@ async def service(place: Any, plugin: RunningPlugin) -> Any:
 async def alice(service: Any) -> AsyncIterator[Client]:
     async with Client(Settings(service.api.base, "alice")) as client:
         yield client
+
+
+async def until(client: Client, uid: str, *states: str) -> Workload:
+    """Return a workload once it is in one of these states."""
+    async with asyncio.timeout(PATIENCE):
+        async for event in client.events(uid):
+            if event.state in states:
+                break
+    return await client.get(uid)
+
+
+async def ready(client: Client, uid: str) -> Workload:
+    """Return a kernel that can be connected to."""
+    workload = await until(client, uid, "ready", "failed")
+    assert workload.state == "ready", workload
+    return workload
 
 
 async def followed(client: Client, uid: str) -> str:
@@ -84,3 +101,24 @@ async def test_a_kernel_from_request_to_end(service, alice):
     assert await alice.list() == []
     await asyncio.wait_for(log, PATIENCE)  # it ends with the job
     assert (await alice.get(created.uid)).key == ""
+
+
+async def test_a_kernel_that_is_shut_down_has_finished(service, alice):
+    created = await alice.create("here")
+    kernel = await ready(alice, created.uid)
+    link = KernelLink(lambda port: alice.open_stream(created.uid, port), kernel.key)
+    await asyncio.wait_for(link.start(), PATIENCE)
+    async with connected(link) as client:
+        client.shutdown()
+        ended = await until(alice, created.uid, "finished", "failed")
+    await link.close()
+    assert (ended.state, ended.message) == ("finished", "The kernel ended by itself.")
+
+
+async def test_a_kernel_that_does_nothing_is_ended(service, alice, monkeypatch):
+    monkeypatch.setattr("farlab_hub.pods.idle_time", lambda *_: 1)
+    created = await alice.create("here")
+    ended = await until(alice, created.uid, "finished", "failed")
+    assert (ended.state, ended.reason) == ("finished", "Idle")
+    assert "did nothing" in ended.message
+    assert "the kernel did nothing for 1 second: the site ends it" in ended.log_tail

@@ -31,4 +31,4 @@ def words(seconds: float) -> str:
         if seconds >= size:
             number = round(seconds / size, 1)
             return f"{number:g} {unit}" + ("" if number == 1 else "s")
-    return f"{seconds:g} seconds"
+    return f"{seconds:g} second" + ("" if seconds == 1 else "s")
