@@ -18,6 +18,10 @@ import aiohttp
 import psutil
 import pytest
 import yaml
+from farlab_kernels.link.link import KernelLink
+from farlab_kernels.service.client import Client
+from farlab_kernels.service.settings import Settings
+from farlab_real.kernel_parts import connected, execute, finish, until_printed
 from farlab_real.plugin import RunningPlugin
 from farlab_real.processes import free_ports
 from farlab_sites.manifest import seal
@@ -274,6 +278,32 @@ async def test_killed_right_after_each_announcement_nothing_starts_twice(hub):
         await hub.state(uid, "ready", "queued")
         await hub.cancel(uid) if uid == uids[-1] else await hub.call("DELETE", f"workloads/{uid}")
     assert len(hub.starts) == len(set(hub.starts))
+
+
+async def test_killed_during_a_cell_every_line_arrives(hub):
+    await hub.start()
+    url = f"http://127.0.0.1:{hub.port}/services/farlab/api/"
+    async with Client(Settings(url, "alice")) as alice:
+        uid = (await alice.create("local")).uid
+        async with asyncio.timeout(PATIENCE):
+            async for event in alice.events(uid):
+                if event.state == "ready":
+                    break
+        kernel = await alice.get(uid)
+        link = KernelLink(lambda port: alice.open_stream(uid, port), kernel.key)
+        await asyncio.wait_for(link.start(), PATIENCE)
+        async with connected(link) as client:
+            code = "import time\nfor n in range(300): print(n, flush=True); time.sleep(0.01)"
+            cell = client.execute(code)
+            await until_printed(client, "100")
+            await hub.restart_after_kill()
+            result = await finish(client, cell)
+            assert result.status == "ok"
+            assert result.text.split()[-1] == "299"
+            again = await execute(client, "print(n + 1)")  # the same kernel as before
+            assert again.text == "300\n"
+        await link.close()
+    await hub.cancel(uid)
 
 
 async def test_a_job_that_dies_is_explained_with_its_log(hub):
