@@ -67,6 +67,7 @@ class BlockingSession:
 
     def run(self, code: str, **options: Any) -> None:
         """Run a cell to its end. Raises what it raised; KeyboardInterrupt if interrupted."""
+        self.revive()
         output, waiting = self._output(), Waiting(self._thread)
         cells: list[Cell] = []
 
@@ -141,6 +142,14 @@ class BlockingSession:
             self._thread.start(self._restart())
         else:
             raise Left(f"it goes on; farlab_kernels.attach({self.name!r}) brings its output")
+
+    def revive(self) -> None:
+        """Start kernels anew that have died since their last cell."""
+        died = self.session.died
+        if died:
+            sys.stderr.write(f"{self.name}: {died}; it is started anew, without its variables\n")
+            sys.stderr.flush()
+            self.restart()
 
     def restart(self) -> None:
         """Start the kernels anew, in the same jobs: variables are gone."""

@@ -80,6 +80,12 @@ class Session:
         return all(worker.alive for worker in self.workers)
 
     @property
+    def died(self) -> str:
+        """Why a kernel has died whose job goes on; empty if none has."""
+        states = (worker.kernel.link.kernel for worker in self.workers)
+        return next((kernel.reason for kernel in states if kernel.state == "dead"), "")
+
+    @property
     def kernel(self) -> RemoteKernel:
         """The (first) kernel."""
         return self.workers[0].kernel

@@ -74,7 +74,7 @@ class Watch:
         reason = self.words
         with suppress(ServiceError):
             workload = await self._client.get(self._workload.uid)
-            reason = ": ".join(filter(None, (workload.reason, workload.message))) or reason
+            reason = workload.words or reason
             tail = "\n".join(workload.log_tail.splitlines()[-_LOG_LINES:])
             if tail and tail not in reason:
                 return f"{reason}\nThe last lines of its log:\n{tail}"

@@ -96,7 +96,8 @@ def near(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, 1)
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; there are {', '.join(known)}" if known else ""
+    there = "is only" if len(known) == 1 else "are"
+    return f"; there {there} {', '.join(known)}" if known else ""
 
 
 def check_name(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -71,7 +72,7 @@ class Waiting:
     def _result(self, result: Callable[[], Result]) -> Result:
         try:
             return result()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, concurrent.futures.CancelledError):
             raise KeyboardInterrupt from None
 
     def cancel(self) -> None:

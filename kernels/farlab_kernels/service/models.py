@@ -44,7 +44,7 @@ class Workload:
     @property
     def words(self) -> str:
         """Say how it is, and why."""
-        return self.reason or self.message or self.state
+        return _words(self.state, self.reason, self.message)
 
 
 @dataclass(frozen=True)
@@ -76,4 +76,10 @@ class Event:
     @property
     def words(self) -> str:
         """Say how the workload is, and why."""
-        return self.reason or self.message or self.state
+        return _words(self.state, self.reason, self.message)
+
+
+def _words(state: str, reason: str, message: str) -> str:
+    if reason and message and reason not in message:
+        return f"{reason}: {message}"
+    return message or reason or state

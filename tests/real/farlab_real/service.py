@@ -50,7 +50,7 @@ class RunningService:
     def __init__(self, folder: Path, profiles: Sequence[dict[str, Any]] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.plugin = RunningPlugin(folder / "plugin", {"local": {}})
+        self.plugin = RunningPlugin(folder / "plugin", {"local": {"cpus": 16}})
         self._profiles = list(profiles) or [small_profile()]
         self._port, self._relay_port = free_ports(2)
         self._loop = asyncio.new_event_loop()
