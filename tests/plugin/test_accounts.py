@@ -9,18 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from farlab_real.local_accounts import AccountsUnavailableError, local_accounts
+from farlab_real.local_accounts import local_accounts
 from farlab_sites.plugin import accounts
 from farlab_sites.plugin.accounts import Account, AccountError, AccountPolicy, CommandTimeout
 
 
 @pytest.fixture(scope="module")
 def names() -> Iterator[list[str]]:
-    try:
-        with local_accounts(2) as made:
-            yield made
-    except AccountsUnavailableError as error:
-        pytest.skip(str(error))
+    with local_accounts(2) as made:
+        yield made
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -198,12 +196,16 @@ async def test_a_runner_that_is_killed_takes_its_containers_along(
         return await plugin.logs(pod) == "up\n"
 
     await eventually(up, "the pod runs")
-    [runner] = [
-        pid
-        for pid in processes_with(str(home / "spool" / "runner.pyz"))
-        if uid in Path(f"/proc/{pid}/cmdline").read_text()
-    ]
-    os.kill(runner, signal.SIGKILL)
+    # The first: for a moment each process that it starts looks like it.
+    runner = min(
+        (
+            process
+            for process in map(psutil.Process, processes_with(str(home / "spool" / "runner.pyz")))
+            if uid in " ".join(process.cmdline())
+        ),
+        key=psutil.Process.create_time,
+    )
+    runner.kill()
     ended = await plugin.wait_for(pod, "terminated")
     assert (ended["reason"], ended["exitCode"]) == ("Error", 137)
     assert ended["message"] == "The job was killed from outside."

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pwd
-import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from farlab_real.local_accounts import local_accounts, sudo_leave
+from farlab_real.local_accounts import local_accounts
 from farlab_real.plugin_pods import (
     Client,
     Json,
-    configuration,
     eventually,
     make_pod,
     make_secret,
     processes_with,
     running,
 )
-from farlab_real.processes import Process
+from farlab_real.service_account import running_as
 
 
 @pytest.fixture(scope="module")
@@ -38,30 +36,9 @@ async def as_root(home: Path, names: list[str]) -> AsyncIterator[Client]:
         yield client
 
 
-@contextlib.asynccontextmanager
-async def through_sudo(home: Path, names: list[str]) -> AsyncIterator[Client]:
+def through_sudo(home: Path, names: list[str]) -> AbstractAsyncContextManager[Client]:
     """Run the plugin as an ordinary account that may act as the other two."""
-    service = pwd.getpwnam(names[2])
-    text = configuration(home, accounts={"allow": names[:2]})
-    (home / "plugin.yaml").write_text(text)
-    os.chown(home, service.pw_uid, service.pw_gid)
-    farlab = [sys.executable, "-m", "farlab_sites.plugin.main", "--config", f"{home}/plugin.yaml"]
-    drop = ["setpriv", f"--reuid={service.pw_uid}", f"--regid={service.pw_gid}", "--clear-groups"]
-    process = Process([*drop, *farlab], home / "log", env={"PATH": os.environ["PATH"]})
-    client = Client(f"unix://{home}/plugin.sock")
-    with sudo_leave(names[2], names[:2]):
-        process.start()
-
-        async def answers() -> bool:
-            assert process.running, process.read_log()
-            return (home / "plugin.sock").exists()
-
-        try:
-            await eventually(answers, "the plugin listens")
-            yield client
-        finally:
-            await client.session.close()
-            process.stop()
+    return running_as(names[2], names[:2], home)
 
 
 @pytest.mark.parametrize("way", [as_root, through_sudo])

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from farlab_real.local_accounts import AccountsUnavailableError, local_accounts
+from farlab_real.local_accounts import local_accounts
 from farlab_real.plugin_pods import (
     Client,
     Json,
@@ -23,28 +23,22 @@ from farlab_real.plugin_pods import (
     running,
 )
 from farlab_real.service_account import running_as
-from farlab_real.slurm import SlurmCluster, SlurmUnavailableError
+from farlab_real.slurm import SlurmCluster
 
 SECRETS = [make_secret("s", k="hush")]
 
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[SlurmCluster]:
-    try:
-        with SlurmCluster(nodes=0, cpu_nodes=2, quantum_nodes=0, kill_wait=2) as cluster:
-            yield cluster
-    except SlurmUnavailableError as error:
-        pytest.skip(str(error))
+    with SlurmCluster(nodes=0, cpu_nodes=2, quantum_nodes=0, kill_wait=2) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")
 def names() -> Iterator[list[str]]:
     """Three accounts: two users and one for the plugin."""
-    try:
-        with local_accounts(3) as made:
-            yield made
-    except AccountsUnavailableError as error:
-        pytest.skip(str(error))
+    with local_accounts(3) as made:
+        yield made
 
 
 @contextlib.asynccontextmanager
@@ -59,10 +53,7 @@ async def plugin(
             client = running(home, driver=driver, accounts=allow)
         else:
             client = running_as(names[2], names[:2], home, driver=driver)
-        try:
-            yield await stack.enter_async_context(client)
-        except AccountsUnavailableError as error:
-            pytest.skip(str(error))
+        yield await stack.enter_async_context(client)
 
 
 def pod_of(name: str, script: str) -> Json:
@@ -152,11 +143,8 @@ async def test_a_missing_line_in_sudoers_is_told(
 ) -> None:
     driver = {"slurm": {"conf": str(slurm.conf)}}
     allow = {"allow": names[:2]}
-    try:
-        async with running_as(names[2], names[:1], home, driver=driver, accounts=allow) as client:
-            status, answer = await client.try_create(pod_of(names[1], "id"), secrets=SECRETS)
-    except AccountsUnavailableError as error:
-        pytest.skip(str(error))
+    async with running_as(names[2], names[:1], home, driver=driver, accounts=allow) as client:
+        status, answer = await client.try_create(pod_of(names[1], "id"), secrets=SECRETS)
     assert status != 200
     assert f"may not act as {names[1]}" in answer
     assert "sudoers" in answer

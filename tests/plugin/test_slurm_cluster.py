@@ -22,14 +22,6 @@ SMALL = {"nodes": 1, "gpus": 2, "cpu_nodes": 1, "quantum_nodes": 0}
 STUBBORN = "trap '' TERM; while :; do sleep 1; done"
 
 
-@pytest.fixture(autouse=True)
-def able() -> None:
-    try:
-        slurm_daemons.check_machine()
-    except SlurmUnavailableError as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="farlab-slurm-") as name:

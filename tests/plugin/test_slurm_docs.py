@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 from farlab_sites.plugin.config import parse
 from farlab_sites.plugin.slurm_settings import SlurmSettings
 
@@ -37,8 +35,6 @@ def test_every_setting_is_described_with_its_default() -> None:
 
 
 def test_sudo_accepts_the_line(tmp_path: Path) -> None:
-    if shutil.which("visudo", path="/usr/sbin:/usr/bin") is None:
-        pytest.skip("visudo is missing: apt-get install sudo")
     file = tmp_path / "farlab"
     file.write_text(block("sudoers"))
     argv = ["/usr/sbin/visudo", "-cf", str(file)]

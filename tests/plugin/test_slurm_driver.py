@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from farlab_real.slurm import SlurmCluster, SlurmUnavailableError
+from farlab_real.slurm import SlurmCluster
 from farlab_real.slurm_jobs import (
     PYTHON,
     cancel_all,
@@ -23,11 +23,8 @@ from farlab_sites.plugin.slurm import SlurmDriver
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[SlurmCluster]:
-    try:
-        with SlurmCluster(nodes=2, gpus=4, cpu_nodes=2, kill_wait=2) as cluster:
-            yield cluster
-    except SlurmUnavailableError as error:
-        pytest.skip(str(error))
+    with SlurmCluster(nodes=2, gpus=4, cpu_nodes=2, kill_wait=2) as cluster:
+        yield cluster
 
 
 @pytest.fixture

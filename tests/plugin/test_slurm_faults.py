@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from farlab_real.slurm import SlurmCluster, SlurmUnavailableError
+from farlab_real.slurm import SlurmCluster
 from farlab_real.slurm_jobs import (
     PYTHON,
     WAIT,
@@ -32,11 +32,8 @@ SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 @pytest.fixture
 def slurm() -> Iterator[SlurmCluster]:
     """A Slurm for one test: what is done to it here can take it minutes to get over."""
-    try:
-        with SlurmCluster(nodes=1, gpus=1, cpu_nodes=2, quantum_nodes=1, kill_wait=2) as cluster:
-            yield cluster
-    except SlurmUnavailableError as error:
-        pytest.skip(str(error))
+    with SlurmCluster(nodes=1, gpus=1, cpu_nodes=2, quantum_nodes=1, kill_wait=2) as cluster:
+        yield cluster
 
 
 @pytest.fixture
