@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+import psutil
 from farlab_real.plugin_pods import (
     Client,
     Json,
