@@ -152,7 +152,7 @@ async def test_a_server_that_was_killed_finds_its_kernel_again(service, monkeypa
     await client.wait_for_ready(timeout=PATIENCE)
     await execute(client, "kept = 7")
     client.stop_channels()
-    monkeypatch.setattr("farlab_kernels.provisioning.provisioner._names", set())  # another process
+    monkeypatch.setattr("farlab_kernels.provisioning.provisioner._jobs", {})  # another process
     second = AsyncKernelManager(kernel_name="farlab-vega-cpu")
     await second.start_kernel()
     client = second.client()

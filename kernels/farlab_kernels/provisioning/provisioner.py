@@ -13,6 +13,8 @@ All the work is done in an event loop of its own: jupyter_client's may stand sti
 from __future__ import annotations
 
 import asyncio
+import atexit
+import concurrent.futures
 import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
@@ -30,7 +32,8 @@ from farlab_kernels.wishes import Wish, check_profile, choose_site, new_name
 Result = TypeVar("Result")
 _POLL = 0.1  # seconds
 _SHUTDOWN_PATIENCE = 20.0  # seconds between a polite request to end and less polite ones
-_names: set[str] = set()  # of the kernels that this process has
+_EXIT_PATIENCE = 15.0  # seconds
+_jobs: dict[str, Job] = {}  # that this process has, by name
 
 
 class FarlabProvisioner(KernelProvisionerBase):
@@ -108,7 +111,7 @@ class FarlabProvisioner(KernelProvisionerBase):
         wish = Wish(self.site, **{name: getattr(self, name) for name in names})
         self._name = new_name(wish, env.get("JPY_SESSION_NAME", ""), "the notebook's own kernel")
         self._job = await _do(_begin(wish, self._name, self._news))
-        _names.add(self._name)
+        _keep(self._name, self._job)
 
     def _news(self, text: str) -> None:
         """Log how it is coming along; the Jupyter server's API shows it as the kernel's reason."""
@@ -150,7 +153,7 @@ class FarlabProvisioner(KernelProvisionerBase):
 
     async def _close(self, job: Job) -> None:
         self._job = None
-        _names.discard(self._name)
+        _jobs.pop(self._name, None)
         await _do(job.end())
 
     def get_shutdown_wait_time(self, recommended: float = 5.0) -> float:
@@ -174,8 +177,21 @@ class FarlabProvisioner(KernelProvisionerBase):
         session = {name: provisioner_info[name] for name in ("client", "seen")}
         self._job = await _do(_resume(uid, session, self._news))
         self._name = self._job.workload.name
-        _names.add(self._name)
+        _keep(self._name, self._job)
         self._connect()
+
+
+def _keep(name: str, job: Job) -> None:
+    if not _jobs:
+        atexit.unregister(_end_all)
+        atexit.register(_end_all)
+    _jobs[name] = job
+
+
+def _end_all() -> None:
+    """End the kernels with their program, as those of this machine end; a killed one can't."""
+    ending = [shared_loop().start(job.end()) for job in _jobs.values()]
+    concurrent.futures.wait(ending, timeout=_EXIT_PATIENCE)
 
 
 async def _do(work: Coroutine[Any, Any, Result]) -> Result:
@@ -198,7 +214,7 @@ async def _begin(wish: Wish, name: str, on_news: Any) -> Job:
 
 
 async def _find(client: Client, name: str) -> Workload | None:
-    if name in _names:
+    if name in _jobs:
         return None
     return next((known for known in await client.list() if known.name == name), None)
 
