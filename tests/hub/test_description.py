@@ -60,7 +60,7 @@ async def test_the_service_does_what_it_says(place, running, tmp_path, monkeypat
     process = await asyncio.create_subprocess_exec(
         ST, "run", str(file), f"--url={base}", "--header=Authorization: Bearer alice",
         "--phases=coverage,fuzzing", "--max-examples=10", "--generation-deterministic",
-        "--no-color", "--suppress-health-check=all",
+        "--no-color", "--request-timeout=60", "--suppress-health-check=all",
         cwd=tmp_path, env={**os.environ, "NO_COLOR": "1"},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip

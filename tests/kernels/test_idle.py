@@ -19,7 +19,7 @@ async def test_what_runs_or_prints_is_not_idle():
         return looks[-1] == "busy"
 
     await until_idle(0.2, busy, lambda: 0)
-    assert looks.count("idle") >= 19  # the whole time again, after the last that it was busy
+    assert looks.count("idle") >= 10  # the whole time again, after the last that it was busy
 
     counts = iter([*range(40), *[40] * 1000])
     seen = []
