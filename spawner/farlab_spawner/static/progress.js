@@ -1,4 +1,5 @@
 // The progress page: the hub's event stream, without any of the hub's own modules, which differ by version.
+/* global farlabTimes -- of times.js, which the page holds too */
 (function () {
   "use strict";
   const page = document.getElementById("fl-progress");
