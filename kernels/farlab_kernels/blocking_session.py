@@ -91,12 +91,10 @@ class BlockingSession:
                 comms.adopt(cell.id, output.parent)
         return cells
 
-    def begin(self, code: str, **options: Any) -> None:
-        """Send a cell and return at once; it goes on whatever becomes of this program."""
-        self.wait(self._begin(code, options))
-
-    async def _begin(self, code: str, options: dict[str, Any]) -> None:
-        self.session.begin(code, **options)
+    def leave(self, code: str, **options: Any) -> None:
+        """Send a cell, and return as soon as it goes on whatever becomes of this program."""
+        self.revive()
+        self.wait(self.session.leave(code, **options))
 
     def replay(self, cells: list[dict[str, Any] | None]) -> None:
         """Show what cells of the keepers' lists, one a worker, have said and say, to their ends.

@@ -40,6 +40,7 @@ from farlab_kernels.wishes import (
 from farlab_kernels.worker import OnNews, Worker
 
 Result = TypeVar("Result")
+_ARRIVAL_PAUSE = 0.02  # seconds
 OnOutput = Callable[[Message, int], None]
 """Gets a message of a cell, and the number of the worker that it comes from."""
 
@@ -150,6 +151,13 @@ class Session:
         """Run a cell to its end, on each kernel. Raises what it raised."""
         await self.finish(self.begin(code, on_output=on_output, on_input=on_input, **options))
 
+    async def leave(self, code: str, **options: Any) -> list[Cell]:
+        """Send a cell, and return as soon as it goes on whatever becomes of this program."""
+        cells = self.begin(code, **options)
+        pairs = zip(self.workers, cells, strict=True)
+        await _all(_arrived(worker.kernel, cell.id) for worker, cell in pairs)
+        return cells
+
     async def interrupt(self) -> None:
         """Interrupt whatever runs."""
         await _all(worker.kernel.interrupt() for worker in self.workers)
@@ -232,6 +240,12 @@ class Session:
 
 def _of(number: int, on_output: OnOutput) -> Callable[[Message], None]:
     return lambda message: on_output(message, number)
+
+
+async def _arrived(kernel: RemoteKernel, cell: str) -> None:
+    """Wait until a kernel's keeper has a cell."""
+    while all(known["id"] != cell for known in await kernel.link.cells()):  # noqa: ASYNC110
+        await asyncio.sleep(_ARRIVAL_PAUSE)
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

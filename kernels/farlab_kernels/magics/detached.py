@@ -87,4 +87,4 @@ async def _send(session: Session, code: str, inputs: dict[str, Any], files: list
         await session.push(inputs)
     for file in files:
         await session.put_file(file)
-    session.begin(code)
+    await session.leave(code)
