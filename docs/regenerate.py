@@ -1,4 +1,4 @@
-"""Write what the docs take from the code: sites.yaml's JSON Schema and keys, the API's description.
+"""Write what the docs take from elsewhere: sites.yaml's JSON Schema and keys, the API, a notebook.
 
 `python docs/regenerate.py` writes; with `--check` it only says what is out of date.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing")
     check = parser.parse_args().check
-    stale = [file for file, text in wanted().items() if file.read_text() != text]
+    stale = [file for file, text in wanted().items() if _read(file) != text]
     if check and stale:
         names = ", ".join(str(file) for file in stale)
         raise SystemExit(f"{names}: out of date; run: python docs/regenerate.py")
     for file in stale:
         file.write_text(wanted()[file])
+
+
+def _read(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
 
 
 def wanted() -> dict[Path, str]:
@@ -43,8 +48,28 @@ def wanted() -> dict[Path, str]:
     return {
         DOCS / "sites.schema.json": json.dumps(schema(), indent=2) + "\n",
         DOCS / "openapi.json": json.dumps(describe(ROUTES), indent=2) + "\n",
+        DOCS / "examples" / "offload.ipynb": _notebook((DOCS / "offload.md").read_text()),
         page: f"{before}{START}\n\n{tables}\n{END}{after}",
     }
+
+
+def _notebook(page: str) -> str:
+    """Return a page as a notebook: its Python is the cells, what those print is left out."""
+    cells: list[dict[str, Any]] = []
+    shown = re.sub(r"```text\n.*?```\n", "", page, flags=re.DOTALL)
+    for number, part in enumerate(re.split(r"```python\n(.*?)\n```\n", shown, flags=re.DOTALL)):
+        if not part.strip():
+            continue
+        cell: dict[str, Any] = {"cell_type": "markdown", "id": f"cell-{number}", "metadata": {}}
+        source = part
+        if number % 2:
+            cell |= {"cell_type": "code", "execution_count": None, "outputs": []}
+        else:
+            source = re.sub(r"\]\((?!https?:)", "](../", part.strip())
+        cells.append({**cell, "source": source.splitlines(keepends=True)})
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    about = {"metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps({"cells": cells, **about}, indent=1) + "\n"
 
 
 def _tables(root: dict[str, Any]) -> Iterator[str]:
