@@ -3,8 +3,9 @@
 Farlab's kernels, and Dask's scheduler with its two workers, run behind one relay and an agent each,
 all in processes of their own; ipyparallel's two engines are connected directly. In every round each
 system moves the same array out and back, and maps 10,000 no-ops over two workers, in turn; what is
-printed are medians, and ratios of medians. Dask, which takes milliseconds for each item of a map,
-gets a tenth of the items, and its time counts ten times.
+printed are medians, and ratios of medians; the best round stands beside them in the comments. Dask,
+which takes milliseconds for each item of a map, gets a tenth of the items, and its time counts ten
+times.
 
     python benchmarks/bench_variables.py [--quick]
 """
@@ -20,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from typing import Any
@@ -234,14 +234,14 @@ async def move(system: System, array: Any, times: dict[str, list[float]]) -> Non
     await system.drop()
 
 
-async def measure(quick: bool) -> dict[str, dict[str, float]]:
-    """Return the median seconds of each step, by system."""
+async def measure(quick: bool) -> dict[str, dict[str, list[float]]]:
+    """Return the seconds of each step's rounds, by system."""
     array = np.arange(SIZE // 8, dtype=np.int64)
-    times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     deadline = time.monotonic() + (PATIENCE if quick else 20 * PATIENCE)
     with jobs() as ports:
         async with ipyparallel() as peer, dask_client(ports) as other, farlab(ports) as ours:
             systems = {"farlab": ours, "ipyparallel": peer, "dask": other}
+            times = {name: {"push": [], "pull": [], "map": []} for name in systems}
             for name, system in systems.items():
                 results = list(await system.map())
                 assert results == list(range(len(results))), name
@@ -252,10 +252,7 @@ async def measure(quick: bool) -> dict[str, dict[str, float]]:
                     await move(system, array, times[name])
                     seconds, _ = await timed(system.map())
                     times[name]["map"].append(seconds * (DASK_SHARE if name == "dask" else 1))
-    return {
-        name: {step: statistics.median(each) for step, each in steps.items()}
-        for name, steps in times.items()
-    }
+    return times
 
 
 def report(name: str, value: float, goal: str) -> None:
@@ -267,9 +264,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    medians = asyncio.run(measure(parser.parse_args().quick))
-    for name, steps in medians.items():
-        print(f"# {name}, s: " + ", ".join(f"{step} {each:.2f}" for step, each in steps.items()))
+    times = asyncio.run(measure(parser.parse_args().quick))
+    medians = {}
+    for name, steps in times.items():
+        medians[name] = {step: statistics.median(each) for step, each in steps.items()}
+        words = (
+            f"{step} {medians[name][step]:.2f} ({min(each):.2f})" for step, each in steps.items()
+        )
+        print(f"# {name}, {len(steps['push'])} rounds, median (best) in s: {', '.join(words)}")
     ours, peer, other = (medians[name] for name in ("farlab", "ipyparallel", "dask"))
     for step in ("push", "pull"):
         report(f"{step}_gbps", SIZE / ours[step] / 1e9, ">= 0.5")
