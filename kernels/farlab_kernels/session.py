@@ -66,6 +66,7 @@ class Session:
             for number, workload in enumerate(workloads)
         ]
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     def _printer(self, number: int) -> Callable[[Message], None]:
         return lambda message: self.on_output(message, number) if self.on_output else None
@@ -105,6 +106,7 @@ class Session:
 
     async def close(self) -> None:
         """Let go of the kernels, which go on."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -112,7 +114,9 @@ class Session:
         await self.client.close()
 
     async def stop(self) -> None:
-        """End the kernels and their jobs."""
+        """End the kernels and their jobs; of one that was let go of, nothing."""
+        if self._closed:
+            return
         try:
             await _all(self.client.cancel(worker.workload.uid) for worker in self.workers)
         finally:
