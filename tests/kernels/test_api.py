@@ -226,3 +226,23 @@ def test_a_script_that_ends_leaves_a_detached_cell(service, tmp_path):
     wait_until((tmp_path / "done").exists, "the cell to end")
     farlab_kernels.attach("left").stop()
     assert service.live() == []
+
+
+def test_the_magics_in_a_terminal(service):
+    code = """
+%load_ext farlab_kernels
+x = 20
+get_ipython().run_cell_magic("offload", "vega -i x -o y", "y = 2 * x\\nprint('there')\\ny + 2")
+print("here", y)
+get_ipython().run_cell_magic("offload", "", "1 / 0")
+%offload stop
+"""
+    shell = [sys.executable, "-m", "IPython", "--colors=NoColor", "--no-banner", "--simple-prompt"]
+    ended = subprocess.run(
+        shell, input=code, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        env={**os.environ, **service.environment},
+    )  # fmt: skip
+    assert "there\n42\n" in ended.stdout
+    assert "here 40\n" in ended.stdout
+    assert "division by zero" in ended.stdout
+    assert service.live() == []
