@@ -73,7 +73,7 @@ def test_a_session_for_a_script(service, capfd, tmp_path):
         vega.put_file(tmp_path / "file")
         assert vega.get_file("file", tmp_path / "back").read_text() == "data"
         farlab_kernels.attach("script").detach()
-    assert service.live() == []
+    service.wait_until_empty()
     printed = capfd.readouterr()
     assert printed.out == "there\n42\na word\n"
     assert "oh\n" in printed.err
@@ -112,7 +112,7 @@ async def test_workers_for_asyncio(service, tmp_path):
         with pytest.raises(WishError, match="did you mean"):
             await attach_session(session.name + "x")
     assert any("worker 1" in text for text in seen)
-    assert service.live() == []
+    service.wait_until_empty()
 
 
 def meet(folder, name):
@@ -225,7 +225,7 @@ def test_a_script_that_ends_leaves_a_detached_cell(service, tmp_path):
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=PATIENCE)
     wait_until((tmp_path / "done").exists, "the cell to end")
     farlab_kernels.attach("left").stop()
-    assert service.live() == []
+    service.wait_until_empty()
 
 
 def test_the_magics_in_a_terminal(service):
@@ -245,4 +245,4 @@ get_ipython().run_cell_magic("offload", "", "1 / 0")
     assert "there\n42\n" in ended.stdout
     assert "here 40\n" in ended.stdout
     assert "division by zero" in ended.stdout
-    assert service.live() == []
+    service.wait_until_empty()

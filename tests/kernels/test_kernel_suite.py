@@ -26,7 +26,7 @@ def service(tmp_path_factory):
             patch.setenv(name, value)
         main(["install"])
         yield here
-        assert here.live() == []
+        here.wait_until_empty()
 
 
 class TestSuite(jupyter_kernel_test.KernelTests):

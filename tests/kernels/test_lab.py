@@ -55,7 +55,7 @@ def test_a_server_that_is_killed_finds_the_notebooks_kernel_again(lab, service):
     assert lab.run(kernel, "print(kept)") == "5\n"
     lab.api("POST", f"kernels/{kernel}/restart")
     assert lab.run(kernel, "print('kept' in dir())") == "False\n"
-    assert len(service.live()) == 1
+    service.wait_until_live(1)
     lab.api("DELETE", f"kernels/{kernel}")
     service.wait_until_empty()
 

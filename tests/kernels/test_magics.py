@@ -87,7 +87,7 @@ async def test_outputs_come_back_and_the_kernel_stays_warm(page, service):
     assert texts(result) == "21 22\n"
     assert "at vega (vega-" in texts(result, "stderr")
     assert texts(await page.run("print(y, z, w)")) == "21 22 43\n"
-    assert len(service.live()) == 1
+    service.wait_until_live(1)
 
 
 async def test_an_exception_is_what_it_is_there(warm):
@@ -158,7 +158,7 @@ async def test_a_second_interrupt_starts_the_kernel_anew(warm, service):
     assert result.status == "error"
     assert "restarted" in result.reply["content"]["evalue"]
     assert texts(await warm.run("%%offload\nprint('kept' in dir())")) == "False\n"
-    assert len(service.live()) == 1
+    service.wait_until_live(1)
 
 
 @pytest.mark.parametrize("subshell", [False, True])

@@ -81,10 +81,16 @@ async def test_while_it_is_waited_for_cells_say_why(service, manager, client):
     }:
         shown = await client.get_iopub_msg(timeout=PATIENCE)
     assert shown["msg_type"] == "update_display_data"
-    assert manager.reason == "vega: Waiting for resources: place 2 of 12"
+    await until(lambda: manager.reason == "vega: Waiting for resources: place 2 of 12")
     service.release()
     await until_printed(client, "at last")
-    assert manager.reason == ""
+    await until(lambda: manager.reason == "")
+
+
+async def until(condition):
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("service", [True], indirect=True)

@@ -73,9 +73,10 @@ class EarlyLink(KernelLink):
         except MessageError:
             return False
         header, to = frames[at + 2], frames[:at]
-        if name == "execute_request" and self._text:
+        if name == "execute_request":
             self._cells[header] = ""
-            self._show(header)
+            if self._text:
+                self._show(header)
         elif name == "kernel_info_request":
             self._reply(kind, name, header, to, {**_INFO, "banner": self._text})
             return True

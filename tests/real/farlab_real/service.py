@@ -130,4 +130,8 @@ class RunningService:
 
     def wait_until_empty(self) -> None:
         """Wait until nothing runs any more."""
-        wait_until(lambda: not self.live(), "the workloads to end")
+        self.wait_until_live(0)
+
+    def wait_until_live(self, count: int) -> None:
+        """Wait until so many workloads have not ended: an end takes its time."""
+        wait_until(lambda: len(self.live()) == count, f"{count} workloads to be left")
