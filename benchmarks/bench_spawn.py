@@ -29,6 +29,7 @@ from farlab_real.hub import RunningHub
 from farlab_real.kernel import RemoteKernel
 from farlab_real.plugin import RunningPlugin
 from farlab_real.slurm import SlurmCluster
+from stopping import exit_on_sigterm, start
 
 SIZES = [{"title": "1 CPU, 1 GB", "cpu": 1, "memory": "1Gi"}]
 IMAGES = [{"title": "Python 3", "image": sys.prefix}]
@@ -166,14 +167,14 @@ def measure(size: Size, folder: Path, stack: ExitStack) -> None:
     """Start everything, measure and print."""
     homes = {"home": str(folder / "home")}
     Path(homes["home"]).mkdir()
-    slurm = stack.enter_context(SlurmCluster(nodes=1, gpus=1, cpu_nodes=2))
-    cloud = stack.enter_context(RunningPlugin(folder / "cloud", {"local": {"cpus": 64}}))
-    hpc = stack.enter_context(RunningPlugin(folder / "hpc", {"slurm": {"conf": str(slurm.conf)}}))
+    slurm = start(stack, SlurmCluster(nodes=1, gpus=1, cpu_nodes=2))
+    cloud = start(stack, RunningPlugin(folder / "cloud", {"local": {"cpus": 64}}))
+    hpc = start(stack, RunningPlugin(folder / "hpc", {"slurm": {"conf": str(slurm.conf)}}))
     sites = catalogue(cloud, hpc)
 
     def hub(name: str, more: str) -> RunningHub:
         running = RunningHub(folder / name, sites, more=more, env={"SLURM_CONF": str(slurm.conf)})
-        return stack.enter_context(running)
+        return start(stack, running)
 
     farlab = hub("farlab", HOME.format(spawner="FarlabSpawner", **homes))
     simple = hub("simple", SIMPLE.format(**homes))
@@ -201,6 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     size = QUICK if parser.parse_args().quick else FULL
+    exit_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="farlab-bench-") as folder, ExitStack() as stack:
         measure(size, Path(folder), stack)
 
