@@ -68,7 +68,7 @@ def test_an_unknown_command_is_answered_with_the_known_ones(capsys: Captured) ->
     assert main(["sits\n"]) == 2
     err = capsys.readouterr().err
     assert err.startswith('farlab: "sits?" is not a command; did you mean "sites"? (known: ')
-    assert "hub, plugin, sites" in err
+    assert "hub, kernels, plugin, sites" in err
 
 
 def test_version_and_help(capsys: Captured) -> None:
