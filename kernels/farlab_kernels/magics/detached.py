@@ -55,13 +55,18 @@ class Detached:
         starting = self._starting.pop(name, None)
         return starting is not None and starting.cancel()
 
-    def troubles(self) -> Iterator[str]:
-        """Yield what went wrong with starts."""
+    def is_sent(self, name: str) -> bool:
+        """Tell whether a cell is at its site, and needs this process no more."""
+        starting = self._starting.get(name)
+        return starting is None or starting.done()
+
+    def news(self) -> Iterator[str]:
+        """Yield which cells wait here for their jobs, and what went wrong with starts."""
         for name, starting in self._starting.items():
-            if starting.done() and not starting.cancelled():
-                error = starting.exception()
-                if error is not None:
-                    yield f"{name} was not started: {error}"
+            if not starting.done():
+                yield f"{name}: its cell waits in this notebook's kernel until the job has started"
+            elif not starting.cancelled() and (error := starting.exception()) is not None:
+                yield f"{name} was not started: {error}"
 
 
 async def _of(starting: concurrent.futures.Future[Session]) -> Session:

@@ -125,7 +125,12 @@ class OffloadMagics(Magics):
         self, arguments: argparse.Namespace, code: str, inputs: dict[str, Any], files: list[str]
     ) -> None:
         name = self._detached.begin(wish(arguments), arguments.name or "", code, inputs, files)
-        _say(f"{name} goes on by itself; `%offload attach {name}` brings its output")
+        attach = f"`%offload attach {name}` brings its output"
+        if self._detached.is_sent(name):
+            _say(f"{name} goes on by itself; {attach}")
+        else:
+            _say(f"{name} goes on by itself once its job has started: keep this notebook's kernel "
+                 f"until then (`%offload status` says when); {attach}")  # fmt: skip
 
     def _values(self, wanted: list[str]) -> dict[str, Any]:
         here = self._here
@@ -167,8 +172,8 @@ class OffloadMagics(Magics):
         last = self.sessions.last
         found = _ask(lambda client: client.list())
         _print(tables.status(found, last.name if last else ""))
-        for trouble in self._detached.troubles():
-            _print(trouble)
+        for line in self._detached.news():
+            _print(line)
 
     def _use(self, arguments: argparse.Namespace) -> None:
         session = self.sessions.get(arguments.site)

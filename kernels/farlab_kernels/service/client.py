@@ -74,9 +74,9 @@ class Client:
             await asyncio.sleep(_CREATE_PAUSE)
 
     async def list(self) -> list[Workload]:
-        """Return this user's workloads that have not ended."""
-        found = _list(await self._json("GET", "workloads"))
-        return [workload for said in found if not (workload := Workload.parse(said)).ended]
+        """Return this user's kernels that have not ended; servers at sites are the hub's to end."""
+        known = map(Workload.parse, _list(await self._json("GET", "workloads")))
+        return [one for one in known if one.kind == "kernel" and not one.ended]
 
     async def get(self, uid: str) -> Workload:
         """Return a workload; of one's own kernel with its key."""
