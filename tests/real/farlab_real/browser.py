@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 
@@ -98,3 +98,37 @@ class BrowserUser:
         self.page.keyboard.press("Shift+Enter")
         expect(outputs).to_have_count(before + 1)
         return outputs.nth(before).inner_text()
+
+    def open_lab(self, name: str) -> None:
+        """Log in while the server runs already, and open JupyterLab without an earlier layout."""
+        self.page.goto(f"{self.hub_url}hub/login")
+        self.page.fill("#username_input", name)
+        self.page.click("#login_submit")
+        self.page.wait_for_url("**/user/**")
+        self.page.goto(f"{self.hub_url}user/{name}/lab?reset")
+        self.wait_for_lab()
+
+    def add_cell(self, code: str) -> Locator:
+        """Type code into the notebook's last cell, run it, and return the cell's output area.
+
+        It does not wait for the cell's end. The window must be tall: JupyterLab removes cells that
+        are far out of sight from the page.
+        """
+        cells = self.page.locator(".jp-NotebookPanel .jp-CodeCell")
+        number = cells.count()
+        cells.last.locator(".cm-content").click()
+        self.page.keyboard.insert_text(code)
+        self.page.keyboard.press("Shift+Enter")
+        expect(cells).to_have_count(number + 1)
+        return cells.nth(number - 1).locator(".jp-Cell-outputWrapper")
+
+    def press_button(self, name: str) -> None:
+        """Press a button of the notebook's toolbar: `interrupt` or `restart`."""
+        self.page.locator(f".jp-NotebookPanel-toolbar [data-jp-item-name='{name}']").click()
+
+    def restart_kernel(self) -> None:
+        """Restart the notebook's kernel, and wait for the new one."""
+        self.press_button("restart")
+        self.page.locator(".jp-Dialog .jp-mod-accept").click()
+        self.page.locator(".jp-Dialog").wait_for(state="detached")
+        self.wait_for_kernel()
