@@ -245,7 +245,9 @@ class FakeService:
                 env=environment, cwd=folder, stdin=asyncio.subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True,
             )  # fmt: skip
-        if workload.state != "starting":
+        if workload.ended:  # meanwhile
+            workload.process.kill()
+        elif workload.state != "starting":
             workload.happen("starting", "The kernel is starting on node1")
         ready = self._loop.create_task(self._answers(workload))
         code = await workload.process.wait()
