@@ -5,11 +5,17 @@ import farlabSvg from '../style/icons/farlab.svg';
 import hpcSvg from '../style/icons/hpc.svg';
 import htcSvg from '../style/icons/htc.svg';
 import quantumSvg from '../style/icons/quantum.svg';
+import workloadsSvg from '../style/icons/workloads.svg';
 import type { SiteKind } from './tokens.js';
 
 export const farlabIcon = new LabIcon({
   name: 'farlab:farlab',
   svgstr: farlabSvg
+});
+
+export const workloadsIcon = new LabIcon({
+  name: 'farlab:workloads',
+  svgstr: workloadsSvg
 });
 
 const kindIcons: Record<SiteKind, LabIcon> = {

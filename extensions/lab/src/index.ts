@@ -3,7 +3,8 @@
  */
 import { core } from './core.js';
 import { server } from './server.js';
+import { workloads } from './workloads.js';
 
 export * from './tokens.js';
 
-export default [core, server];
+export default [core, server, workloads];

@@ -29,7 +29,7 @@ export class ServerModel implements IDisposable {
    * @param clock the browser's clock, in epoch seconds
    */
   constructor(
-    private readonly _farlab: IFarlab,
+    private readonly _farlab: Pick<IFarlab, 'server'>,
     private readonly _clock: () => number = () => Date.now() / 1000
   ) {
     this._lastTick = this._clock();

@@ -28,6 +28,12 @@ export function failureText(
           'with "pip install farlab[lab]", or turn it on with ' +
           '"jupyter server extension enable farlab_server_ext", then restart the server.'
       );
+    case 'unconfigured':
+      return trans.__(
+        'This server knows of no Farlab service. On your own computer, start JupyterLab with ' +
+          '"--FarlabServerApp.catalogue=sites.yaml", the file with your sites; on a hub, start the ' +
+          'server again, and if that does not help, ask who runs the hub.'
+      );
     case 'unreachable':
       return trans.__(
         'The server did not answer (%1). Check your network and that the server still runs, then try again.',
@@ -35,7 +41,7 @@ export function failureText(
       );
     case 'refused':
       return trans.__(
-        'The server could not say where it runs: %1. Try again; its log tells more.',
+        'The server could not answer: %1. Try again; its log tells more.',
         error.message
       );
   }

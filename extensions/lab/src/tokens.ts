@@ -30,14 +30,56 @@ export interface IServerAnswer extends IPlace {
   now: number;
 }
 
+/** Where a workload is on its way. */
+export type WorkloadPhase =
+  | 'requested'
+  | 'submitted'
+  | 'queued'
+  | 'starting'
+  | 'ready'
+  | 'finished'
+  | 'failed'
+  | 'cancelled';
+
+/** What this package reads of a workload; moments are epoch seconds on the server's clock. */
+export interface IWorkload {
+  uid: string;
+  /** What its owner calls it; may be empty. */
+  name: string;
+  /** The name of a notebook server; empty for others. */
+  server_name: string;
+  kind: string;
+  site: string;
+  profile: string;
+  state: WorkloadPhase;
+  /** Why it is in this state, in a few words; may be empty. */
+  reason: string;
+  /** More about it, such as the place in the queue; may be empty. */
+  message: string;
+  node: string;
+  created: number;
+  /** When the site ends it. */
+  deadline: number | null;
+}
+
+/** The workloads of this user. */
+export interface IWorkloadsAnswer {
+  /** All live ones, and the latest of those that have ended. */
+  workloads: IWorkload[];
+  /** The server's clock, in epoch seconds; null where it did not say. */
+  now: number | null;
+}
+
 /**
  * Why a call to the server extension failed.
  *
  * - `missing`: the server has no such API, since the extension is not enabled;
+ * - `unconfigured`: the extension knows of no Farlab service;
  * - `unreachable`: the server did not answer;
  * - `refused`: it answered with an error, whose text is the message.
  */
-export type FailureKind = 'missing' | 'unreachable' | 'refused';
+export type FailureKind =
+  'missing' | 'unconfigured' | 'unreachable' | 'refused';
 
 /** A failed call to the server extension. */
 export class FarlabError extends Error {
@@ -54,6 +96,18 @@ export class FarlabError extends Error {
 export interface IFarlab {
   /** Ask where this server runs. */
   server(): Promise<IServerAnswer>;
+
+  /** List the workloads of this user. */
+  workloads(): Promise<IWorkloadsAnswer>;
+
+  /** Ask for one workload. */
+  workload(uid: string): Promise<IWorkload>;
+
+  /** Read the last lines of a workload's log. */
+  log(uid: string, lines: number): Promise<string>;
+
+  /** Cancel a workload; answers when its job has ended, after half a minute at the latest. */
+  cancel(uid: string): Promise<IWorkload>;
 }
 
 /** The token of `IFarlab`. */

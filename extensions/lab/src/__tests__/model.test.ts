@@ -5,7 +5,7 @@ import { ServerModel } from '../model.js';
 import { FarlabError, IFarlab, IServerAnswer } from '../tokens.js';
 
 /** Answers as it is told, and never asks a server. */
-class FakeFarlab implements IFarlab {
+class FakeFarlab implements Pick<IFarlab, 'server'> {
   answer: Partial<IServerAnswer> | Error = {};
   calls = 0;
 
