@@ -45,7 +45,7 @@ c.SimpleLocalProcessSpawner.home_dir_template = {home!r}
 c.SimpleLocalProcessSpawner.args = ["--allow-root"]
 """
 
-BATCH = """
+BATCH = r"""
 import batchspawner
 
 c.JupyterHub.spawner_class = "batchspawner.SlurmSpawner"
@@ -56,8 +56,10 @@ c.BatchSpawnerBase.req_partition = "cpu"
 c.BatchSpawnerBase.req_runtime = "1:00:00"
 c.BatchSpawnerBase.req_memory = "1024"
 c.BatchSpawnerBase.args = ["--allow-root"]
-# Else Slurm asks a login shell for the environment, which takes what root's profile takes.
-c.BatchSpawnerBase.req_options = "--export=ALL"
+# Its script has Slurm ask a login shell for the environment, which takes what root's profile takes.
+script = batchspawner.SlurmSpawner.batch_script.default_value
+script = script.replace("#SBATCH --get-user-env=L\n", "").replace("{{keepvars}}", "ALL")
+c.SlurmSpawner.batch_script = script
 # The test Slurm's nodes are all this machine, and their names are not in the DNS.
 c.SlurmSpawner.state_exechost_exp = "127.0.0.1"
 """
