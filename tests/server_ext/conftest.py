@@ -36,6 +36,10 @@ def fetch(
     """Fetch a path with the server's token, from a test that is not async."""
 
     def call(*parts: str, **options: Any) -> HTTPResponse:
-        return jp_asyncio_loop.run_until_complete(jp_fetch(*parts, **options))
+        # The client is made inside the loop: outside, an earlier async test may have left none.
+        async def inside() -> HTTPResponse:
+            return await jp_fetch(*parts, **options)
+
+        return jp_asyncio_loop.run_until_complete(inside())
 
     return call
