@@ -146,8 +146,13 @@ def test_a_detached_cell_survives_the_notebooks_kernel(
     assert job in jobs(slurm)
     (tmp_path / "go").touch()
     expect(night).to_contain_text(f"line {LINES - 1}")
-    numbers = [int(number) for number in re.findall(r"line (\d+)", night.inner_text())]
-    assert numbers == list(range(LINES))
+    # JupyterLab draws long text in pieces, the newest of which may be there before older ones.
+    whole = [str(number) for number in range(LINES)]
+    wait_until(
+        lambda: re.findall(r"line (\d+)", night.inner_text()) == whole,
+        "every line, once, in order",
+        night.inner_text,
+    )
     expect(grace.add_cell("print('losses', losses)")).to_contain_text("losses [0.5, 0.25]")
 
     expect(grace.add_cell("%offload stop --all")).to_contain_text("stopped: night")
