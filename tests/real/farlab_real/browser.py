@@ -123,12 +123,5 @@ class BrowserUser:
         return cells.nth(number - 1).locator(".jp-Cell-outputWrapper")
 
     def press_button(self, name: str) -> None:
-        """Press a button of the notebook's toolbar: `interrupt` or `restart`."""
+        """Press a button of the notebook's toolbar, such as `interrupt`."""
         self.page.locator(f".jp-NotebookPanel-toolbar [data-jp-item-name='{name}']").click()
-
-    def restart_kernel(self) -> None:
-        """Restart the notebook's kernel, and wait for the new one."""
-        self.press_button("restart")
-        self.page.locator(".jp-Dialog .jp-mod-accept").click()
-        self.page.locator(".jp-Dialog").wait_for(state="detached")
-        self.wait_for_kernel()
