@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 
@@ -197,15 +198,10 @@ async def test_a_runner_that_is_killed_takes_its_containers_along(
         return await plugin.logs(pod) == "up\n"
 
     await eventually(up, "the pod runs")
-    # The first: for a moment each process that it starts looks like it.
-    runner = min(
-        (
-            process
-            for process in map(psutil.Process, processes_with(str(home / "spool" / "runner.pyz")))
-            if uid in " ".join(process.cmdline())
-        ),
-        key=psutil.Process.create_time,
-    )
+    # The one that claimed the pod: the command that started it may still be there.
+    claim = json.loads((home / "spool" / "jobs" / uid / "started").read_text())
+    runner = psutil.Process(claim["pid"])
+    assert uid in " ".join(runner.cmdline())
     runner.kill()
     ended = await plugin.wait_for(pod, "terminated")
     assert (ended["reason"], ended["exitCode"]) == ("Error", 137)

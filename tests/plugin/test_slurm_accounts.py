@@ -113,8 +113,7 @@ async def test_two_users_on_one_slurm(
             scancel {job_id}; kill {" ".join(map(str, ours))}
         """
         assert word not in as_user(names[1], slurm, pry)
-        state = await client.state(pod)
-        assert "running" in state
+        await client.wait_for(pod, "running")
 
         other = pod_of(names[1], "id -un")
         await client.create(other, secrets=secrets)
