@@ -1,0 +1,1 @@
+"""The DataLake: several lakes behind one small interface, without Jupyter and without tornado."""
