@@ -2,22 +2,21 @@
 
 It runs on an edge node, inside the site's plugin. A compute node that can reach only the edge node
 gives its agent the gateway's address. The gateway reads the head of each request, lets only agents
-of the site's own workloads pass, dials the relay, and from the relay's "101 Switching Protocols"
-on passes bytes as they are. Nothing but an agent's WebSocket gets through: no other path, no other
-header, and no second request on the same connection.
+of the site's own workloads pass, dials the relay (or has the hub dial, where the edge has no way
+out either), and from the relay's "101 Switching Protocols" on passes bytes as they are. Nothing but
+an agent's WebSocket gets through: no other path, no other header, and no second request on the same
+connection.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import ssl
 from collections.abc import Callable
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from farlab_relay import protocol
 from farlab_relay.heads import HEAD_END, Head, HeadError, read_body, read_head
+from farlab_relay.outlets import DialOut, Outlet, RelayAwayError
 from farlab_relay.protocol import AgentPath
 from farlab_relay.streams import Door, Socket, join
 
@@ -50,21 +49,14 @@ class _RefusedError(Exception):
 
 
 class Gateway:
-    """Lets the agents of `allowed` workloads reach the relay at `relay_url` (ws:// or wss://).
+    """Lets the agents of `allowed` workloads reach a relay, by its address or another outlet.
 
-    Raises ValueError for an address that is none.
+    Raises ValueError for an address that is neither ws:// nor wss://.
     """
 
-    def __init__(self, relay_url: str, allowed: Callable[[str], bool]) -> None:
-        parts = urlsplit(relay_url)
-        if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise ValueError(f"the relay's address must be ws://... or wss://..., not {relay_url}")
+    def __init__(self, relay: str | Outlet, allowed: Callable[[str], bool]) -> None:
+        self._outlet = DialOut(relay) if isinstance(relay, str) else relay
         self._allowed = allowed
-        self._host = parts.hostname
-        self._netloc = parts.netloc.rpartition("@")[2]
-        self._port = parts.port or (443 if parts.scheme == "wss" else 80)
-        self._prefix = parts.path.rstrip("/")
-        self._tls = ssl.create_default_context() if parts.scheme == "wss" else None
         self._doors: list[Door] = []
 
     async def listen(self, host: str, port: int) -> int:
@@ -84,9 +76,11 @@ class Gateway:
         try:
             head, early = await read_head(agent)
             request = self._request(head)
-            relay = await self._dial()
+            relay = await self._outlet.dial()
         except HeadError as error:
             _refuse(agent, _RefusedError(HTTPStatus.BAD_REQUEST, str(error)))
+        except RelayAwayError as error:
+            _refuse(agent, _RefusedError(HTTPStatus.BAD_GATEWAY, str(error)))
         except _RefusedError as refused:
             _refuse(agent, refused)
         else:
@@ -103,21 +97,9 @@ class Gateway:
         if not self._allowed(path.workload):
             text = f"Workload {path.workload} does not run at this site."
             raise _RefusedError(HTTPStatus.FORBIDDEN, text, final=True)
-        lines = [f"GET {self._prefix}{path} HTTP/1.1", f"Host: {self._netloc}"]
+        lines = [f"GET {self._outlet.prefix}{path} HTTP/1.1", f"Host: {self._outlet.netloc}"]
         lines += [f"{name}: {text}" for name, text in head.headers.items() if name in _PASSED_ON]
         return "\r\n".join(lines).encode() + HEAD_END
-
-    async def _dial(self) -> Socket:
-        dialling = asyncio.get_running_loop().create_connection(
-            Socket, self._host, self._port, ssl=self._tls
-        )
-        try:
-            _, relay = await asyncio.wait_for(dialling, protocol.OPEN_TIMEOUT)
-        except (OSError, TimeoutError) as error:
-            log.warning("the relay at %s is not reachable: %s", self._netloc, error)
-            text = f"The gateway can't reach the relay at {self._netloc}."
-            raise _RefusedError(HTTPStatus.BAD_GATEWAY, text) from None
-        return relay
 
 
 async def _pass_on(agent: Socket, early: bytes, relay: Socket) -> None:

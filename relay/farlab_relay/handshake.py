@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -17,11 +18,16 @@ from farlab_relay import protocol
 from farlab_relay.links import Link
 from farlab_relay.protocol import AgentPath
 
+Allowed = Callable[[str], Awaitable[bool]]
+
 _HEAD_END = b"\r\n\r\n"
 
 
 class RawServerConnection(ServerConnection):
     """A server's connection that can be taken over: what comes early is kept for the Link."""
+
+    allowed: Allowed | None = None
+    """Whose agents may come this way; None: every workload's."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

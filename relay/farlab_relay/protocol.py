@@ -8,6 +8,11 @@ A call from the job to an upstream of the relay dials `/agent/{workload}/call/{n
 On a stream, binary frames carry the bytes, and the text frame "eof" half-closes it: the sender has
 no more bytes. After both sides have said so, the WebSocket is closed with code 1000. Any other end
 means that the connection was cut, and the other side sees a reset.
+
+Where nothing at a site can dial out, the hub dials the site's plugin: `/relay` is a control
+WebSocket, on which the plugin sends `{"dial": id}` for each agent that dialled its gateway; the hub
+answers with a connection to `/relay/{id}` that carries that agent's bytes from then on as they are,
+as if the agent had dialled the relay.
 """
 
 from __future__ import annotations
@@ -33,6 +38,15 @@ OPEN_TIMEOUT = 15.0
 """Seconds for an agent to answer a request to open a stream, and for a dial to succeed."""
 MAX_MESSAGE = 64 * 1024
 """Most bytes in a control message."""
+FIRST_DELAY = 0.2
+"""Seconds before the second try to connect; each further one takes twice as long."""
+LONGEST_DELAY = 5.0
+"""Seconds between two tries at most."""
+
+TUNNEL_PATH = "/relay"
+"""Where the hub dials a plugin; behind it, after a slash, the name of an agent's connection."""
+TUNNEL_UPGRADE = "farlab-stream"
+"""What an HTTP connection to `/relay/{id}` becomes."""
 
 EOF = "eof"
 CLOSE_NORMAL = 1000
@@ -45,6 +59,14 @@ _PATH = re.compile(
     r"/agent/(?P<workload>[A-Za-z0-9._~-]{1,128})"
     r"(?:/stream/(?P<stream>[0-9a-f]{32})|/call/(?P<call>[a-z0-9][a-z0-9-]{0,62}))?"
 )
+
+
+_STREAM = re.compile(r"[0-9a-f]{32}")
+
+
+def is_stream(name: str) -> bool:
+    """Tell whether this can be the name of a stream or of an agent's connection."""
+    return _STREAM.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

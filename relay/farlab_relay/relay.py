@@ -17,15 +17,16 @@ from typing import Any
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
 
 from farlab_relay import protocol
-from farlab_relay.handshake import RawServerConnection
+from farlab_relay.handshake import Allowed, RawServerConnection
 from farlab_relay.inprocess import Stream
 from farlab_relay.protocol import AgentEvent, AgentPath
 from farlab_relay.streams import Door, End, Socket, join
 from farlab_relay.workloads import StreamRefusedError, Workload
 
-__all__ = ["AgentEvent", "Relay", "Stream", "StreamRefusedError"]
+__all__ = ["AgentEvent", "Allowed", "Relay", "Stream", "StreamRefusedError"]
 
 Verify = Callable[[str, str, str], Awaitable[bool]]
 
@@ -66,15 +67,37 @@ class Relay:
             create_connection=RawServerConnection,
             compression=None,
             max_size=protocol.MAX_MESSAGE,
-            ping_interval=self._heartbeat,
-            ping_timeout=2 * self._heartbeat,
-            close_timeout=protocol.CLOSE_PATIENCE,
             logger=_quiet_logger(),
             backlog=1024,
+            **self._timing(),
         )
         self._servers.append(server)
         number: int = server.sockets[0].getsockname()[1]
         return number
+
+    def _timing(self) -> dict[str, Any]:
+        return {
+            "ping_interval": self._heartbeat,
+            "ping_timeout": 2 * self._heartbeat,
+            "close_timeout": protocol.CLOSE_PATIENCE,
+        }
+
+    def adopt(self, transport: asyncio.Transport, early: bytes, allowed: Allowed) -> None:
+        """Serve a connection that this side made as if an agent had dialled `listen`'s port.
+
+        `early` is what has been read from it; `allowed(workload)` says whose agents may come
+        this way. Raises RuntimeError before `listen`, and after `close`.
+        """
+        if not self._servers or not self._servers[0].is_serving():
+            raise RuntimeError("the relay does not listen")
+        wire = ServerProtocol(max_size=protocol.MAX_MESSAGE, logger=_quiet_logger())
+        connection = RawServerConnection(wire, self._servers[0], **self._timing())
+        connection.allowed = allowed
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        if early:
+            connection.data_received(early)
+        transport.resume_reading()
 
     async def open_port(
         self, workload: str, port: int, *, host: str = "127.0.0.1", listen: int = 0
@@ -168,7 +191,10 @@ class Relay:
         if path.stream:
             if not mine or known is None or not known.awaits(path.stream):
                 return HTTPStatus.NOT_FOUND, "Nobody waits for this stream."
-        elif not (mine and path.call) and not await self._verify(path.workload, secret, instance):
+        elif not (mine and path.call) and not (
+            await _allowed(connection, path.workload)
+            and await self._verify(path.workload, secret, instance)
+        ):
             return HTTPStatus.FORBIDDEN, "The secret is wrong, used already, or its time is over."
         if path.call and path.call not in self._upstreams:
             return HTTPStatus.NOT_FOUND, f"The relay has no upstream named {path.call}."
@@ -252,6 +278,12 @@ class Relay:
             self._on_event(workload.name, event)
         except Exception:  # one workload's trouble must not end another's connection
             log.exception("the event %s of %s could not be handled", event.kind, workload.name)
+
+
+async def _allowed(connection: ServerConnection, workload: str) -> bool:
+    """Tell whether a workload's agent may come by the way that this connection came."""
+    allowed = connection.allowed if isinstance(connection, RawServerConnection) else None
+    return allowed is None or await allowed(workload)
 
 
 def _detail(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,6 @@ from farlab_relay.handshake import dial, proxy_for, target
 from farlab_relay.protocol import AgentPath
 from farlab_relay.streams import Door, End, Socket, join
 
-_FIRST_DELAY = 0.2
-_LONGEST_DELAY = 5.0
 _CALL_RETRY = 0.2
 _GOODBYE_PATIENCE = 5.0
 _DRAIN_PATIENCE = 5.0
@@ -62,7 +60,7 @@ class Uplink:
         self._leaving = asyncio.Event()
         self._exit_told = asyncio.Event()
         self._connected = asyncio.Event()
-        self._delay = _FIRST_DELAY
+        self._delay = protocol.FIRST_DELAY
         self._trouble = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends: set[End] = set()
@@ -86,9 +84,9 @@ class Uplink:
         """Wait before the next dial: longer each time, but not when the payload has ended."""
         # Not all at the same moment, when many agents lost the same relay.
         delay = self._delay * random.uniform(0.5, 1)  # noqa: S311
-        self._delay = min(2 * self._delay, _LONGEST_DELAY)
+        self._delay = min(2 * self._delay, protocol.LONGEST_DELAY)
         if self._leaving.is_set():
-            await asyncio.sleep(_FIRST_DELAY)
+            await asyncio.sleep(protocol.FIRST_DELAY)
         else:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), delay)
@@ -106,7 +104,7 @@ class Uplink:
             max_size=protocol.MAX_MESSAGE,
             proxy=proxy_for(self._url),
         ) as control:
-            self._delay = _FIRST_DELAY
+            self._delay = protocol.FIRST_DELAY
             for message in self._news:  # grows meanwhile, if `tell` is called
                 await control.send(json.dumps(message))
             self._control = control

@@ -45,6 +45,8 @@ def test_defaults() -> None:
         ("driver: {local: {}}\ngateway: {listen: 127.0.0.1:1, relay: 'ws://'}", "as ws://"),
         ("driver: {local: {}}\ngateway: {listen: 127.0.0.1:1, relay: 'ws://x:y'}", "gateway.relay"),
         ("driver: {local: {}}\ngateway: {listen: unix:///x, relay: 'ws://x'}", "write host:port"),
+        ("driver: {local: {}}\ngateway: {listen: '127.0.0.1:1'}", "name a `token_file`"),
+        ("driver: {local: {}}\ngateway: {listen: '127.0.0.1:1', relay: }", "or remove the key"),
         ("driver: &a {local: *a}", "plugin.yaml: "),
     ],
 )
@@ -53,6 +55,14 @@ def test_mistakes(text: str, words: str) -> None:
         parse(text)
     assert words in str(caught.value)
     assert str(caught.value).startswith("plugin.yaml: ")
+
+
+def test_a_gateway_that_waits_for_the_hub() -> None:
+    gateway = "driver: {local: {}}\ngateway: {listen: '10.0.0.1:4001'}\n"
+    for guarded in ("token_file: /etc/farlab/token", "listen: unix:///run/farlab.sock"):
+        settings = parse(gateway + guarded)
+        assert settings.gateway is not None
+        assert settings.gateway.relay is None
 
 
 def test_every_mistake_is_told_at_once() -> None:

@@ -95,10 +95,14 @@ class DriverChoice(_Model):
 
 
 class GatewayConfig(_Model):
-    """Where agents on nodes without a way out dial, and where their streams go."""
+    """Where agents on nodes without a way out dial, and where their streams go.
+
+    Without `relay` nothing here dials out: the hub connects to the plugin's own address, and the
+    streams ride on its connections.
+    """
 
     listen: Address
-    relay: str
+    relay: str | None = None
 
     @field_validator("listen")
     @classmethod
@@ -109,7 +113,9 @@ class GatewayConfig(_Model):
 
     @field_validator("relay")
     @classmethod
-    def _websocket(cls, value: str) -> str:
+    def _websocket(cls, value: str | None) -> str:
+        if value is None:
+            raise ValueError("has no value: give the relay's address, or remove the key")
         parts = urlsplit(value)
         if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.port == 0:
             raise ValueError("write the relay's address as ws://host:port/path or wss://...")
@@ -166,6 +172,13 @@ class Settings(_Model):
             raise ValueError(
                 f"`listen: {self.listen}` can be reached from other machines: name a `token_file`"
                 " that holds a secret, or listen on 127.0.0.1 or a unix:// socket"
+            )
+        waits = self.gateway is not None and self.gateway.relay is None
+        if waits and self.token_file is None and not self.listen.startswith("unix://"):
+            # A login node has many users, and all of them can connect to its loopback address.
+            raise ValueError(
+                "`gateway` without `relay` waits for the hub to connect: name a `token_file` that"
+                " holds a secret, which the hub has too, or listen on a unix:// socket"
             )
         return self
 

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from farlab_relay.gateway import Gateway
+from farlab_relay.tunnel_site import SiteEnd
+
 from farlab_sites.plugin.accounts import AccountPolicy
 from farlab_sites.plugin.config import ConfigError, Settings, load, split_address
 from farlab_sites.plugin.driver import Driver, DriverError
@@ -51,8 +54,8 @@ async def serve(settings: Settings) -> None:
         pods = Pods(settings, make_driver(settings, policy), policy)
         await pods.start()
         stack.push_async_callback(pods.stop)
-        await _gateway(settings, pods, stack)
-        runner, address = await listen(application(pods, settings.token_file), settings)
+        tunnel = await _gateway(settings, pods, stack)
+        runner, address = await listen(application(pods, settings.token_file, tunnel), settings)
         stack.push_async_callback(close, runner, settings)
         log.info("listening on %s", address)
         await stop.wait()
@@ -68,13 +71,15 @@ def _check_token(path: Path) -> None:
         ) from None
 
 
-async def _gateway(settings: Settings, pods: Pods, stack: AsyncExitStack) -> None:
-    """Let agents without a way out dial the plugin, if the site wants it."""
-    if settings.gateway is None:
-        return
-    from farlab_relay.gateway import Gateway  # noqa: PLC0415 - only where it is used
+async def _gateway(settings: Settings, pods: Pods, stack: AsyncExitStack) -> SiteEnd | None:
+    """Let agents without a way out dial the plugin, if the site wants it.
 
-    gateway = Gateway(settings.gateway.relay, allowed=pods.is_live)
+    Return where the hub connects, if their streams wait for it.
+    """
+    if settings.gateway is None:
+        return None
+    tunnel = None if settings.gateway.relay else SiteEnd()
+    gateway = Gateway(tunnel or settings.gateway.relay or "", allowed=pods.is_live)
     host, port = split_address(settings.gateway.listen)
     try:
         opened = await gateway.listen(host, port)
@@ -84,6 +89,7 @@ async def _gateway(settings: Settings, pods: Pods, stack: AsyncExitStack) -> Non
         ) from None
     stack.push_async_callback(gateway.close)
     log.info("agents may dial ws://%s:%d", host, opened)
+    return tunnel
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,8 +19,9 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+from farlab_relay.tunnel_site import SiteEnd
 
-from farlab_sites.plugin import logs
+from farlab_sites.plugin import hub_door, logs
 from farlab_sites.plugin.accounts import AccountError
 from farlab_sites.plugin.config import ConfigError, Settings, split_address
 from farlab_sites.plugin.errors import Refusal
@@ -33,8 +34,10 @@ PODS = web.AppKey("pods", Pods)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def application(pods: Pods, token_file: Path | None) -> web.Application:
-    """Return the HTTP application."""
+def application(
+    pods: Pods, token_file: Path | None, tunnel: SiteEnd | None = None
+) -> web.Application:
+    """Return the HTTP application; `tunnel` is where the hub connects, if the site wants it."""
     app = web.Application(middlewares=[_refusals, _guard(token_file)], client_max_size=BODY_LIMIT)
     app[PODS] = pods
     app.add_routes(
@@ -44,8 +47,11 @@ def application(pods: Pods, token_file: Path | None) -> web.Application:
             web.delete("/delete", delete),
             web.get("/status", status),
             web.get("/getLogs", get_logs),
+            *hub_door.routes(tunnel),
         ]
     )
+    if tunnel is not None:
+        app.on_shutdown.append(lambda _: tunnel.close())
     return app
 
 
