@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from pydantic.json_schema import GenerateJsonSchema
 
 from farlab_sites.fields import (
@@ -32,6 +32,8 @@ from farlab_sites.fields import (
     Word,
 )
 from farlab_sites.images import Runtime, image_problem, pattern_problem
+from farlab_sites.lakes import Lake, SiteDatalake, lake_problem
+from farlab_sites.models import Model, OneOf, refuse_duplicates
 from farlab_sites.units import slug, wrong
 
 Kind = Literal["cloud", "hpc", "htc", "quantum"]
@@ -46,23 +48,7 @@ def _one_switch(value: object) -> object:
     return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
-class _Model(BaseModel):
-    """What all parts of a catalogue have in common."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_left_open(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse a key of a file without a value: an empty `groups:` is not meant for everyone."""
-        if info.context and isinstance(value, dict):
-            for key, item in value.items():
-                if item is None and key in cls.model_fields:
-                    raise wrong("has no value", "give it one, or remove the key", (key,))
-        return value
-
-
-class Size(_Model):
+class Size(Model):
     """How many cores and how much memory a job gets."""
 
     title: Title = Field(description="What the user reads, such as `8 CPU, 64 GB`.")
@@ -70,7 +56,7 @@ class Size(_Model):
     memory: Memory = Field(description="Memory as Kubernetes writes it: `64Gi`, `512Mi`, `64G`.")
 
 
-class Partition(_Model):
+class Partition(Model):
     """Where at the site a job runs, and with which accelerators."""
 
     title: Title = Field(description="What the user reads, such as `gpu, 1 x A100`.")
@@ -95,7 +81,7 @@ class Partition(_Model):
         return self
 
 
-class Image(_Model):
+class Image(Model):
     """The software that a job finds: a container image, or an environment at the site."""
 
     title: Title = Field(description="What the user reads, such as `itwinai 1.0`.")
@@ -105,7 +91,7 @@ class Image(_Model):
     )
 
 
-class OtherImage(_Model):
+class OtherImage(Model):
     """Which images a user may type instead of choosing one."""
 
     allow: str | None = Field(
@@ -128,7 +114,7 @@ class OtherImage(_Model):
         return not self.allow or re.fullmatch(self.allow, image) is not None
 
 
-class Limits(_Model):
+class Limits(Model):
     """How many workloads there may be at the site at once, waiting ones included."""
 
     workloads: int | None = Field(
@@ -139,7 +125,7 @@ class Limits(_Model):
     )
 
 
-class Profile(_Model):
+class Profile(Model):
     """What a user picks at a site."""
 
     name: Label = Field(description="Name of the profile, unique at its site.")
@@ -180,7 +166,7 @@ class Profile(_Model):
         return self
 
 
-class Direct(_Model):
+class Direct(Model):
     """The site's plugin, called by the hub service itself."""
 
     url: PluginUrl = Field(
@@ -200,32 +186,22 @@ class Direct(_Model):
         return self
 
 
-class Kubernetes(_Model):
+class Kubernetes(Model):
     """A virtual node of the hub's own Kubernetes cluster."""
 
     node: Node = Field(description="Name of the virtual node.")
 
 
-class _OneOf(_Model):
-    """Alternatives, of which exactly one is given."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        """Refuse none, and more than one."""
-        names = list(type(self).model_fields)
-        if sum(getattr(self, name) is not None for name in names) != 1:
-            raise wrong("needs exactly one of " + " and ".join(names), f'keep "{names[0]}:"')
-        return self
-
-
-class Carrier(_OneOf):
+class Carrier(OneOf):
     """How a pod reaches the site: `direct` or `kubernetes`."""
 
     direct: Direct | None = Field(default=None, description="The site's plugin directly.")
-    kubernetes: Kubernetes | None = Field(default=None, description="A virtual node in Kubernetes.")
+    kubernetes: Kubernetes | None = Field(
+        default=None, description="Pods of the hub's Kubernetes cluster."
+    )
 
 
-class Relay(_Model):
+class Relay(Model):
     """The way between the agent in a job and the relay beside the hub."""
 
     way: Way = Field(
@@ -247,7 +223,7 @@ class Relay(_Model):
         return self
 
 
-class Accounts(_OneOf):
+class Accounts(OneOf):
     """Which local account runs a user's jobs: by a file or by virtual organisation."""
 
     file: FilePath | None = Field(
@@ -259,7 +235,7 @@ class Accounts(_OneOf):
     )
 
 
-class Site(_Model):
+class Site(Model):
     """A place that runs work."""
 
     name: Label = Field(description="Name of the site, unique in the file.")
@@ -277,7 +253,9 @@ class Site(_Model):
         default=None, description="Which local account runs the jobs; absent: the plugin's own."
     )
     runtime: Runtime = Field(
-        default="none", description="What starts containers: `none`, `apptainer` or `podman`."
+        default="none",
+        description="What starts containers: `none`, `apptainer` or `podman`. On ordinary nodes "
+        "of Kubernetes leave it out: they have their own.",
     )
     environment: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
         default={}, description="Environment variables of every job at the site."
@@ -293,9 +271,35 @@ class Site(_Model):
     limits: Limits = Field(
         default_factory=Limits, description="How many workloads there may be at once."
     )
+    datalake: SiteDatalake | None = Field(
+        default=None, description="The storage of a lake that the site's machines read as files."
+    )
     profiles: tuple[Profile, ...] = Field(
         min_length=1, description="What a user picks at the site."
     )
+    _lakes: tuple[Lake, ...] = PrivateAttr(default=())
+
+    @property
+    def lakes(self) -> tuple[Lake, ...]:
+        """The lakes of the catalogue, all of which a server at the site reaches."""
+        return self._lakes
+
+    @property
+    def virtual_node(self) -> str | None:
+        """The virtual node that takes the site's pods; None where there is none."""
+        return self.carrier.kubernetes.node if self.carrier.kubernetes else None
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether its pods run on ordinary nodes of the hub's cluster, as KubeSpawner's do."""
+        return self.carrier.kubernetes is not None and self.carrier.kubernetes.node is None
+
+    @property
+    def images(self) -> Runtime:
+        """The runtime that says what an image is here."""
+        if self.is_ordinary and "runtime" not in self.model_fields_set:
+            return "podman"
+        return self.runtime
 
     def profile(self, name: str) -> Profile:
         """Return the profile of that name; KeyError if there is none."""
@@ -321,18 +325,19 @@ class Site(_Model):
     @model_validator(mode="after")
     def _profiles_fit(self) -> Self:
         """Refuse profiles of the same name, and images that the runtime can't start."""
-        _refuse_duplicates("profiles", self.profiles)
+        refuse_duplicates("profiles", self.profiles)
         for number, profile in enumerate(self.profiles):
             for index, image in enumerate(profile.images):
-                if problem := image_problem(image.image, self.runtime):
+                if problem := image_problem(image.image, self.images):
                     raise wrong(*problem, ("profiles", number, "images", index, "image"))
         return self
 
 
-class Catalogue(_Model):
+class Catalogue(Model):
     """The content of `sites.yaml`: every site that users of this hub may choose."""
 
     sites: tuple[Site, ...] = Field(min_length=1, description="The sites, in the form's order.")
+    lakes: tuple[Lake, ...] = Field(default=(), description="Where data is, for all sites.")
 
     def site(self, name: str) -> Site:
         """Return the site of that name; KeyError if there is none."""
@@ -346,18 +351,18 @@ class Catalogue(_Model):
     @model_validator(mode="after")
     def _sites_differ(self) -> Self:
         """Refuse two sites of the same name."""
-        _refuse_duplicates("sites", self.sites)
+        refuse_duplicates("sites", self.sites)
         return self
 
-
-def _refuse_duplicates(field: str, named: Iterable[Any]) -> None:
-    """Raise for the first of these whose name was there before."""
-    seen: set[str] = set()
-    for index, item in enumerate(named):
-        if item.name in seen:
-            at = (field, index, "name")
-            raise wrong(f'the name "{item.name}" is there twice', "give it another", at)
-        seen.add(item.name)
+    @model_validator(mode="after")
+    def _lakes_fit(self) -> Self:
+        """Refuse two lakes of the same name, and sites at lakes that are not there."""
+        refuse_duplicates("lakes", self.lakes)
+        for number, site in enumerate(self.sites):
+            if site.datalake and (problem := lake_problem(site.datalake, self.lakes)):
+                raise wrong(*problem, ("sites", number, "datalake", "lake"))
+            site._lakes = self.lakes
+        return self
 
 
 class _Schema(GenerateJsonSchema):

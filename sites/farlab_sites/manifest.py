@@ -13,14 +13,28 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from farlab_sites.catalogue import Partition, Profile, Site, Size
+from farlab_sites.lakes import environment_of
 
 SitePart = dict[str, Any]
 """KubeSpawner's traits by name; mappings join what is there, other values replace it."""
 
 GPU, QPU = "nvidia.com/gpu", "farlab/qpu"
 SITE, PROFILE, RUNTIME = "farlab/site", "farlab/profile", "farlab/runtime"
+WORKLOAD = "farlab/workload"
+"""Label and annotation with the workload's uid: Kubernetes gives a pod another one."""
 FLAGS = "slurm-job.vk.io/flags"
 """Annotation with the options of `sbatch`: interLink's own Slurm plugin reads the same one."""
+IMAGE_ROOT, OPTIONS = "slurm-job.vk.io/image-root", "slurm-job.vk.io/singularity-options"
+"""Annotations for interLink's own Slurm plugin; Farlab's finds both out by itself."""
+VIRTUAL_TAINT = "virtual-node.interlink/no-schedule"
+
+TOLERATIONS = (
+    {"key": VIRTUAL_TAINT, "operator": "Exists"},
+    # A virtual kubelet that is away says nothing about the jobs: they must outlive its absence.
+    {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"},
+    {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"},
+)
+"""What lets a pod onto a virtual node, and stay there."""
 
 SECRET_NAMES = frozenset({"JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN", "FARLAB_SECRET"})
 """Environment variables of a notebook server that `seal` must take out of its pod."""
@@ -53,15 +67,17 @@ def profile_part(site: Site, profile: Profile) -> SitePart:
             "FARLAB_SITE_TITLE": site.title,
             "FARLAB_SITE_KIND": site.kind,
             "FARLAB_PROFILE": profile.name,
+            **environment_of(site.datalake, site.lakes),
         },
         "extra_pod_config": {"restartPolicy": "Never"},
         "node_selector": {},
         "tolerations": [],
     }
-    if site.carrier.kubernetes:
-        part["node_selector"] = {"kubernetes.io/hostname": site.carrier.kubernetes.node}
-        toleration = {"key": "virtual-node.interlink/no-schedule", "operator": "Exists"}
-        part["tolerations"] = [toleration]
+    if node := site.virtual_node:
+        part["node_selector"] = {"kubernetes.io/hostname": node}
+        part["tolerations"] = [dict(toleration) for toleration in TOLERATIONS]
+        if site.runtime == "apptainer":
+            part["extra_annotations"][IMAGE_ROOT] = "docker://"
     return part
 
 
@@ -84,9 +100,12 @@ def partition_part(site: Site, profile: Profile, partition: Partition | None) ->
     if partition and partition.qpus:
         limits[QPU] = str(partition.qpus)
     flags = slurm_flags(partition, seconds)
+    notes = {FLAGS: flags} if flags else {}
+    if site.virtual_node and site.runtime == "apptainer" and partition and partition.gpus:
+        notes[OPTIONS] = "--nv"
     return {
         "extra_resource_limits": limits,
-        "extra_annotations": {FLAGS: flags} if flags else {},
+        "extra_annotations": notes,
         "extra_pod_config": {"activeDeadlineSeconds": seconds} if seconds else {},
     }
 
