@@ -15,6 +15,8 @@ from farlab_sites.images import image_problem
 from farlab_sites.manifest import (
     FLAGS,
     GPU,
+    IMAGE_ROOT,
+    OPTIONS,
     QPU,
     SitePart,
     image_part,
@@ -33,7 +35,7 @@ Option = TypeVar("Option", Size, Partition, Image)
 
 _NOTHING: SitePart = {
     "extra_resource_limits": {GPU: None, QPU: None},
-    "extra_annotations": {FLAGS: None},
+    "extra_annotations": {FLAGS: None, IMAGE_ROOT: None, OPTIONS: None},
     "extra_pod_config": {"activeDeadlineSeconds": None},
     "node_selector": {"kubernetes.io/hostname": None},
 }
@@ -234,7 +236,7 @@ def _check_typed(site: Site, profile: Profile, image: str) -> None:
     if not image:
         _refuse("image", "no image is typed", "type one, or choose one of the list")
     shown = shorten(image)
-    if problem := image_problem(image, site.runtime):
+    if problem := image_problem(image, site.images):
         _refuse("image", f'"{shown}" {problem[0]}', problem[1])
     if not profile.other_image.allows(image):
         fix = f"images here must match {profile.other_image.allow}"

@@ -1,4 +1,4 @@
-"""Carriers: how a pod reaches its site, and how its state comes back."""
+"""The carrier `direct`: calls a site's plugin as interLink's API server would."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import TypeAdapter, ValidationError
 
-from farlab_sites.catalogue import Site
+from farlab_sites.carriers.base import (
+    WORDS_LIMIT,
+    CarrierError,
+    CarrierRejected,
+    CarrierUnreachable,
+    words_of,
+)
 from farlab_sites.interlink import Created, Json, Status, create_body, logs_body, status_body
 from farlab_sites.podstatus import PodStatus, pod_status
-
-__all__ = [
-    "Carrier",
-    "CarrierError",
-    "CarrierRejected",
-    "CarrierUnreachable",
-    "DirectCarrier",
-    "PodStatus",
-    "carrier_for",
-]
 
 Answer = TypeVar("Answer")
 _CREATED: TypeAdapter[Created] = TypeAdapter(Created)
@@ -35,69 +31,7 @@ _STATUSES: TypeAdapter[list[Status] | None] = TypeAdapter(list[Status] | None)
 
 ANSWER_LIMIT = 16 * 2**20
 """Bytes: the largest answer that is read."""
-WORDS_LIMIT = 2000
-"""Characters of a plugin's own words that are kept."""
 _TRY_AGAIN = frozenset({408, 425, 429, 502, 503, 504})
-
-
-class CarrierError(Exception):
-    """Something that a carrier could not do; the message is for the user."""
-
-
-class CarrierUnreachable(CarrierError):  # noqa: N818 - it names a state of the world
-    """The site did not answer, or not in a way that means anything: try again."""
-
-
-class CarrierRejected(CarrierError):  # noqa: N818 - as above
-    """The site refused for good, in the plugin's own words."""
-
-
-class Carrier(Protocol):
-    """What takes pods to a site. Every call has a time limit and raises CarrierError.
-
-    `pod` is a v1.Pod as JSON; all but `create` need only its metadata (uid, name, namespace)
-    and its containers' names.
-    """
-
-    async def create(
-        self, pod: Json, secrets: Sequence[Json] = (), configmaps: Sequence[Json] = ()
-    ) -> str:
-        """Start the pod and return its job id; the same uid again starts nothing new."""
-
-    async def status(self, pods: Sequence[Json]) -> dict[str, PodStatus]:
-        """Return the state of all these pods by uid, in one call; absent: unknown to the site."""
-
-    async def delete(self, pod: Json) -> None:
-        """End the pod's job and remove what it left. An unknown pod is no error."""
-
-    async def logs(self, pod: Json, *, container: str, tail: int = 0) -> str:
-        """Return a container's output, at most the last `tail` lines unless that is 0."""
-
-    def follow(self, pod: Json, *, container: str, tail: int = 0) -> AsyncIterator[bytes]:
-        """Yield a container's output as it comes, the last `tail` lines first, to the job's end.
-
-        The one call without a time limit: a job may be silent for hours.
-        """
-
-    async def ping(self) -> Json:
-        """Return what the site tells of itself: resources, partitions; empty if nothing."""
-
-    async def close(self) -> None:
-        """Close the connections."""
-
-
-def carrier_for(site: Site) -> Carrier:
-    """Return the carrier of a site that the hub service reaches itself."""
-    direct = site.carrier.direct
-    if direct is None:
-        raise CarrierError(f"{site.name}: its pods go through Kubernetes; use KubeSpawner")
-    return DirectCarrier(direct.url, direct.token_file)
-
-
-def _words(error: Exception) -> str:
-    """Return why a connection failed, as briefly as it can be said."""
-    cause = getattr(error, "os_error", error)
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
 
 
 class DirectCarrier:
@@ -202,7 +136,7 @@ class DirectCarrier:
             limit = f"{timeout.total or timeout.sock_connect:g} s"
             raise CarrierUnreachable(f"{self._where} did not answer in {limit}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise CarrierUnreachable(f"{self._where} can't be reached: {_words(error)}") from None
+            raise CarrierUnreachable(f"{self._where} can't be reached: {words_of(error)}") from None
 
     def _open(self) -> aiohttp.ClientSession:
         """Return the session; it is made here because it belongs to the running loop."""
