@@ -213,13 +213,20 @@ class Relay(Model):
         default=None,
         description="What the agent dials; with `direct` the hub's own relay if absent.",
     )
+    plugin: Direct | None = Field(
+        default=None,
+        description="With `tunnelled` and the carrier `kubernetes`: where the hub dials the "
+        "plugin. The carrier `direct` names it already.",
+    )
 
     @model_validator(mode="after")
-    def _gateway_needs_url(self) -> Self:
-        """Refuse a gateway that the agent could not find."""
+    def _ends_are_there(self) -> Self:
+        """Refuse a gateway that the agent could not find, and an address that nobody dials."""
         if self.way != "direct" and not self.url:
             fix = 'add "url: ws://HOST:PORT" with the plugin\'s address as compute nodes see it'
             raise wrong(f"is missing for the way {self.way}", fix, ("url",))
+        if self.plugin and self.way != "tunnelled":
+            raise wrong(f"is not dialled in the way {self.way}", "remove it", ("plugin",))
         return self
 
 
@@ -301,6 +308,13 @@ class Site(Model):
             return "podman"
         return self.runtime
 
+    @property
+    def tunnel(self) -> Direct | None:
+        """The plugin that the hub dials for the site's streams; None where they dial out."""
+        if self.relay.way != "tunnelled":
+            return None
+        return self.relay.plugin or self.carrier.direct
+
     def profile(self, name: str) -> Profile:
         """Return the profile of that name; KeyError if there is none."""
         return {profile.name: profile for profile in self.profiles}[name]
@@ -308,6 +322,17 @@ class Site(Model):
     def open_to(self, groups: Iterable[str]) -> bool:
         """Return whether a member of these groups may choose the site."""
         return self.groups is None or not set(self.groups).isdisjoint(groups)
+
+    @model_validator(mode="after")
+    def _tunnel_has_one_end(self) -> Self:
+        """Refuse a tunnel to nowhere, and one whose end is named twice."""
+        at = ("relay", "plugin")
+        if self.relay.way == "tunnelled" and self.tunnel is None:
+            fix = 'add "plugin: {url: ..., token_file: ...}", what the hub dials through the tunnel'
+            raise wrong("is missing: this carrier does not name the plugin", fix, at)
+        if self.relay.plugin and self.carrier.direct:
+            raise wrong("is named by the carrier already", "remove it here", at)
+        return self
 
     @model_validator(mode="after")
     def _environment_is_harmless(self) -> Self:

@@ -105,6 +105,25 @@ ADDED = [
     ("relay: {way: gateway}", "relay.url", "is missing for the way gateway", "ws://"),
     ("relay: {way: vpn}", "relay.way", "is not known", "direct, gateway, tunnelled"),
     ("relay: {url: http://x}", "relay.url", "not a URL", "ws://"),
+    ("relay: {way: tunnelled}", "relay.url", "is missing for the way tunnelled", "ws://"),
+    (
+        "relay: {way: gateway, url: 'ws://x', plugin: {url: 'unix:///p'}}",
+        "relay.plugin",
+        "is not dialled in the way gateway",
+        "remove it",
+    ),
+    (
+        "relay: {way: tunnelled, url: 'ws://x', plugin: {url: 'unix:///p'}}",
+        "relay.plugin",
+        "named by the carrier already",
+        "remove it here",
+    ),
+    (
+        "relay: {way: tunnelled, url: 'ws://x', plugin: {url: 'http://edge:1'}}",
+        "relay.plugin.url",
+        "no token",
+        "token_file",
+    ),
     ("carriers: {}", "carriers", "known key", '"carrier"?'),
 ]
 
@@ -240,13 +259,28 @@ def test_relative_files_start_at_the_catalogue(load: Load, small: str, tmp_path:
 def test_every_carrier_and_relay_is_understood(load: Load, small: str) -> None:
     direct = '{direct: {url: "http://127.0.0.1:4000"}}'
     text = small.replace(direct, "{kubernetes: {node: vega-vk.example}}")
-    relay = "    relay: {way: tunnelled, url: wss://edge.example/farlab}\n"
+    plugin = "plugin: {url: unix:///run/farlab/vega.sock}"
+    relay = f"    relay: {{way: tunnelled, url: wss://edge.example/farlab, {plugin}}}\n"
     site = load(text + relay).sites[0]
+    assert site.tunnel is not None
+    assert site.tunnel.url == "unix:///run/farlab/vega.sock"
     assert site.carrier.kubernetes is not None
     assert site.carrier.kubernetes.node == "vega-vk.example"
     assert site.relay.way == "tunnelled"
     socket = small.replace("http://127.0.0.1:4000", "unix:///run/farlab/plugin.sock")
     assert load(socket).sites[0].relay.way == "direct"
+    assert load(socket).sites[0].tunnel is None
+
+
+def test_a_tunnel_leads_to_the_plugin(load: Load, problems: Problems, small: str) -> None:
+    relay = "    relay: {way: tunnelled, url: ws://edge:4001}\n"
+    site = load(small + relay).sites[0]
+    assert site.tunnel is not None
+    assert site.tunnel == site.carrier.direct
+    direct = '{direct: {url: "http://127.0.0.1:4000"}}'
+    (problem,) = problems(small.replace(direct, "{kubernetes: {node: vega-vk}}") + relay)
+    assert problem.field.endswith("relay.plugin")
+    assert "does not name the plugin" in problem.message
 
 
 def test_a_problem_is_one_line_however_hostile_the_text(problems: Problems, small: str) -> None:
