@@ -78,15 +78,18 @@ async def test_only_agents_of_live_pods_get_through(program: Process, home: Path
     assert found
     port = int(found[1])
     client = Client(f"unix://{home}/plugin.sock")
-    pod = make_pod("sleep 600")
+    workload = str(uuid.uuid4())  # as Kubernetes has it: another uid than the pod's
+    pod = make_pod("sleep 600", annotations={"farlab/workload": workload})
     uid = pod["metadata"]["uid"]
     assert "418" not in await ask(port, uid)
     await client.create(pod)
     assert " 418 " in await ask(port, uid)
     assert relay.heads[-1].startswith(f"GET /services/farlab/agent/{uid} ")
+    assert " 418 " in await ask(port, workload)
     assert "418" not in await ask(port, str(uuid.uuid4()))
     assert "418" not in await ask(port, f"x/../../{uid}")
     await client.delete(pod)
     assert "418" not in await ask(port, uid)
+    assert "418" not in await ask(port, workload)
     await client.session.close()
     relay.close()

@@ -284,8 +284,11 @@ def owner_of(pod: Json) -> Json:
 def _fit(pod: Json, labels: Names, namespace: str) -> Json:
     """Return a workload's pod as Kubernetes takes it."""
     fit = _labelled(pod, labels)
-    del fit["metadata"]["uid"]
-    fit["metadata"]["namespace"] = namespace
+    meta = fit["metadata"]
+    del meta["uid"]
+    meta["namespace"] = namespace
+    # For the plugin, which keeps annotations.
+    meta["annotations"] = {**(meta.get("annotations") or {}), WORKLOAD: labels[WORKLOAD]}
     # What runs for a user gets no right in the cluster.
     fit["spec"] = {
         "automountServiceAccountToken": False,

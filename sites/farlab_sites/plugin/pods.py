@@ -115,9 +115,15 @@ class Pods:
             raise Refusal(404, f"this plugin has no pod {uid}: it was deleted, or never created")
         return record
 
-    def is_live(self, uid: str) -> bool:
-        """Tell whether a pod's job may be running: its agent may dial."""
-        record = self._store.get(uid.lower())
+    def is_live(self, workload: str) -> bool:
+        """Tell whether a workload's job may be running: its agent may dial.
+
+        A pod that came through Kubernetes has another uid, and names its workload.
+        """
+        uid = workload.lower()
+        record = self._store.get(uid) or next(
+            (one for one in self._store.all() if _workload(one) == uid), None
+        )
         return record is not None and record.stage != "ended"
 
     # Creating
@@ -385,3 +391,8 @@ class Pods:
                 if state is None or state.phase == "Terminated":
                     return
                 await asyncio.sleep(ASK_AGAIN)
+
+
+def _workload(record: Record) -> str:
+    annotations = record.pod["metadata"].get("annotations") or {}
+    return str(annotations.get("farlab/workload", ""))
