@@ -47,4 +47,5 @@ class Kernels:
             relay_url=self.relay_url,
             secret=new_secret(),
             key=new_secret(),
+            first=(request.first.code, request.first.inputs) if request.first else None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 from typing import Any
@@ -16,6 +17,8 @@ from .models import NewWorkload
 KERNEL = "kernel"
 KEEPER_PORT = 9000
 SECRETS = frozenset({"FARLAB_SECRET", "FARLAB_KERNEL_KEY"})
+
+_CELL = "/var/run/farlab/cell"
 
 # The agent fills in the port that it found free; -P keeps files of the job's folder from being
 # taken for modules. A kernel gets no token, so there is nothing that it could call the hub with.
@@ -38,11 +41,12 @@ def kernel_workload(
     relay_url: str,
     secret: str,
     key: str,
+    first: tuple[str, str] | None = None,
 ) -> NewWorkload:
     """Return the workload that keeps a kernel at the chosen site.
 
     `secret` is the agent's, `key` the kernel's; `relay_url` is what the agent dials where the site
-    has no way of its own.
+    has no way of its own. `first` is a cell to begin with: its code, and its inputs in base64.
     """
     env = {
         "FARLAB_RELAY_URL": chosen.site.relay.url or relay_url,
@@ -64,6 +68,8 @@ def kernel_workload(
         annotations={"farlab/owner": owner},
     )
     sealed, sealed_secrets = seal(pod, SECRETS)
+    if first is not None:
+        sealed_secrets.append(_mount_cell(sealed, *first))
     return NewWorkload(
         uid=uid,
         owner=owner,
@@ -79,6 +85,26 @@ def kernel_workload(
         options=options(chosen),
         key=key,
     )
+
+
+def _mount_cell(pod: dict[str, Any], code: str, inputs: str) -> dict[str, Any]:
+    """Let a pod's kernel begin with a cell; return the v1.Secret that has it, for a file of each.
+
+    A user's code and data are nobody else's to read, and may be longer than a variable can be.
+    """
+    metadata = {**pod["metadata"], "name": f"{pod['metadata']['name']}-cell"}
+    (container,) = pod["spec"]["containers"]
+    container["env"].append({"name": "FARLAB_FIRST_CELL", "value": _CELL})
+    container["volumeMounts"] = [{"name": "cell", "mountPath": _CELL, "readOnly": True}]
+    volume = {"secretName": metadata["name"], "defaultMode": 0o400}
+    pod["spec"]["volumes"] = [{"name": "cell", "secret": volume}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": {name: metadata[name] for name in ("name", "namespace")},
+        "data": {"code": base64.b64encode(code.encode()).decode(), "inputs": inputs},
+    }
 
 
 def options(chosen: Choice) -> dict[str, Any]:

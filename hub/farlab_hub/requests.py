@@ -18,6 +18,10 @@ from pydantic import (
 
 from .models import NewWorkload
 
+BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+# A job's Secret holds both: Kubernetes takes 1 MiB.
+MOST_CODE = 200_000
+MOST_INPUTS = 940_000
 NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"  # a Kubernetes object's name
 
 
@@ -136,6 +140,19 @@ class ServerRequest(BaseModel):
         return NewWorkload(**whole, pod=pod, secrets=secrets, configmaps=configmaps)
 
 
+class FirstCell(BaseModel):
+    """A cell that the kernel runs as soon as it is there, whatever becomes of who asked for it."""
+
+    model_config = ConfigDict(extra="forbid")
+    code: str = Field(max_length=MOST_CODE, description="The cell.")
+    inputs: str = Field(
+        default="",
+        max_length=MOST_INPUTS,
+        pattern=BASE64,
+        description="What it needs, as farlab_kernels packs it, in base64.",
+    )
+
+
 class KernelRequest(BaseModel):
     """A kernel at a site, for the caller. What is left out is the catalogue's first that fits."""
 
@@ -162,6 +179,8 @@ class KernelRequest(BaseModel):
     uid: Uid | None = Field(
         default=None, description="Chosen by the caller, so that it may send the request again."
     )
+
+    first: FirstCell | None = Field(default=None, description="A cell to begin with.")
 
     @property
     def wish(self) -> Wish:

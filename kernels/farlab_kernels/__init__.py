@@ -14,6 +14,8 @@ from typing import Any
 _LATER = {
     "connect": "farlab_kernels.blocking_session",
     "attach": "farlab_kernels.blocking_session",
+    "leave": "farlab_kernels.blocking_session",
+    "send_off": "farlab_kernels.errands",
     "open_session": "farlab_kernels.session",
     "Client": "farlab_kernels.service.client",
 }

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from farlab_kernels.cells import Cell
+from farlab_kernels.errands import send_off
 from farlab_kernels.loops import LoopThread, shared_loop
 from farlab_kernels.notebook.comms import Comms
 from farlab_kernels.notebook.errors import dress
@@ -206,8 +208,14 @@ class BlockingSession:
     def map(
         self, function: Callable[..., Result], *items: Iterable[Any], chunksize: int | None = None
     ) -> list[Result]:
-        """Call a function with each item, on all workers; return the results in order."""
-        return self._show(self.session.map(function, *items, chunksize=chunksize))
+        """Call a function with each item, on all workers; return the results in order.
+
+        Items of a worker that dies are done by the others: each is done at least once.
+        """
+        waiting = Waiting(self._thread)
+        warn = waiting.inbox.wrap(_warn)
+        mapping = self.session.map(function, *items, chunksize=chunksize, warn=warn)
+        return self._show(mapping, waiting)
 
     # Its end
 
@@ -237,9 +245,11 @@ class BlockingSession:
             return TerminalOutput()
         return NotebookOutput(self._shell, lambda message, at: self._comms[at].publish(message))
 
-    def _show(self, work: Coroutine[Any, Any, Result]) -> Result:
+    def _show(
+        self, work: Coroutine[Any, Any, Result], waiting: Waiting | None = None
+    ) -> Result:  # fmt: skip
         """Wait for work, and show what it prints."""
-        output, waiting = self._output(), Waiting(self._thread)
+        output, waiting = self._output(), waiting or Waiting(self._thread)
         self.session.on_output = waiting.inbox.wrap(output.show)
         try:
             return self._wait(waiting, work, output)
@@ -274,6 +284,10 @@ def wait(
             output.finish()
 
 
+def _warn(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+
 def notebook_shell() -> Any | None:
     """Return IPython's shell if this is a notebook's kernel."""
     ipython = sys.modules.get("IPython")
@@ -289,6 +303,15 @@ def connect(site: str = "", *, name: str = "", **wishes: Any) -> BlockingSession
 def attach(name: str) -> BlockingSession:
     """Connect to the live session of that name; see `session.attach_session`."""
     return _open(lambda on_news: attach_session(name, on_news=on_news))
+
+
+def leave(
+    site: str, code: str, *, name: str = "", inputs: Mapping[str, Any] | None = None,
+    files: Sequence[str] = (), **wishes: Any,
+) -> str:  # fmt: skip
+    """Start kernels that begin with a cell, and wait for nothing; see `errands.send_off`."""
+    going = send_off(site, code, name=name, inputs=inputs, files=files, **wishes)
+    return wait(Waiting(shared_loop()), going)
 
 
 def _open(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from farlab_kernels.cells import Cell, Channels, OnOutput
-from farlab_kernels.remote_errors import RemoteError, from_reply, rebuild
+from farlab_kernels.remote_errors import DeadKernelError, RemoteError, from_reply, rebuild
 from farlab_kernels.variables.calls import RUN
 from farlab_kernels.variables.client import Data
 from farlab_kernels.variables.errors import TransferError
@@ -102,7 +102,7 @@ class Caller:
         """Tell the kernel something that nobody here waits for."""
 
         async def tell() -> None:
-            with suppress(TransferError):
+            with suppress(TransferError, DeadKernelError):
                 await self.data.tell(op, **said)
 
         task = asyncio.get_running_loop().create_task(tell())

@@ -6,13 +6,11 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
-import zmq
 from jupyter_client.session import Session
 
-from farlab_kernels.keeper.sockets import Socket
+from farlab_kernels.keeper.zmtp import SUBSCRIBE, Frames, Peer, connect
 
 Message = dict[str, Any]
 """A Jupyter message: msg_type, header, parent_header, metadata, content, buffers."""
@@ -20,7 +18,8 @@ OnOutput = Callable[[Message], None]
 OnInput = Callable[[str, bool], str | Awaitable[str]]
 """Answers input(): gets the prompt, and whether it is for a password."""
 
-_PORTS = {"shell": zmq.DEALER, "control": zmq.DEALER, "stdin": zmq.DEALER, "iopub": zmq.SUB}
+_KINDS = {"shell": b"DEALER", "control": b"DEALER", "stdin": b"DEALER", "iopub": b"SUB"}
+_RECONNECT = 0.02  # seconds
 _IDLE_PATIENCE = 2.0  # seconds between a cell's reply and its end, if idle does not come
 
 log = logging.getLogger(__name__)
@@ -104,7 +103,7 @@ def _seen(ended: asyncio.Future[dict[str, Any]]) -> None:
 
 
 class Channels:
-    """A kernel's channels, by the content of its connection file.
+    """A kernel's channels, by the content of its connection file, whose transport is ipc.
 
     `listen` is called with what belongs to none of the cells sent from here: other clients' cells,
     and what widgets do between cells.
@@ -119,31 +118,29 @@ class Channels:
         self._cells: dict[str, Cell] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._welcome = asyncio.Event()
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._sockets = {name: self._open(name, kind, info) for name, kind in _PORTS.items()}
+        self._info = info
+        self._connected: list[Peer] = []
+        self._peers = {name: self._peer(name, kind) for name, kind in _KINDS.items()}
 
-    def _open(self, name: str, kind: int, info: dict[str, Any]) -> Socket:
-        raw = self._context.socket(kind)
-        if kind == zmq.SUB:
-            raw.subscribe(b"")
-        else:  # shell and stdin of one client have the same name
-            raw.identity = self.session.bsession
-        socket = Socket(raw, partial(self._receive, name))
-        separator = "-" if info["transport"] == "ipc" else ":"
-        socket.connect(f"{info['transport']}://{info['ip']}{separator}{info[f'{name}_port']}")
-        return socket
+    def _peer(self, name: str, kind: bytes) -> Peer:
+        # Shell and stdin of one client have the same name.
+        identity = b"" if kind == b"SUB" else self.session.bsession
+        return Peer(kind, identity, receive=lambda _, frames: self._receive(name, frames))
 
     async def ready(self) -> None:
-        """Wait until what the kernel publishes is received."""
+        """Connect, and wait until what the kernel publishes is received."""
+        for name, peer in self._peers.items():
+            await connect(f"{self._info['ip']}-{self._info[f'{name}_port']}", peer, _RECONNECT)
+            self._connected.append(peer)
+        self._peers["iopub"].send([SUBSCRIBE])
         await self._welcome.wait()
 
     def close(self) -> None:
         """Close the channels; cells go on."""
         for task in self._tasks:
             task.cancel()
-        for socket in self._sockets.values():
-            socket.close()
-        self._context.term()
+        for peer in self._connected:
+            peer.close()
 
     def new_id(self) -> str:
         """Return an id for a cell."""
@@ -182,9 +179,9 @@ class Channels:
     def pass_on(self, channel: str, message: Message) -> None:
         """Send a message with the header that it has, such as a frontend's."""
         frames = [*self.session.serialize(message), *map(bytes, message["buffers"])]
-        self._sockets[channel].send(frames)
+        self._peers[channel].send(frames)
 
-    def _receive(self, channel: str, frames: list[bytes]) -> None:
+    def _receive(self, channel: str, frames: Frames) -> None:
         _, parts = self.session.feed_identities(frames)
         try:
             message = self.session.deserialize(parts)

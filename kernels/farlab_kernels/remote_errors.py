@@ -41,6 +41,14 @@ class DeadKernelError(RemoteError):
     """The kernel died, or its job ended; `evalue` says why."""
 
 
+class UnfinishedMapError(DeadKernelError):
+    """The kernels of a map were lost before it was done; `results` has the results, by item."""
+
+    def __init__(self, words: str, place: str, results: dict[int, Any]) -> None:
+        super().__init__("DeadKernelError", words, place=place)
+        self.results = results
+
+
 class AbortedCellError(RemoteError):
     """The cell did not run, because one before it failed."""
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -235,11 +237,15 @@ class Session:
         return task
 
     async def map(
-        self, function: Callable[..., Result], *items: Iterable[Any], chunksize: int | None = None
-    ) -> list[Result]:
-        """Call a function with each item, on all workers; return the results in order."""
+        self, function: Callable[..., Result], *items: Iterable[Any], chunksize: int | None = None,
+        warn: Callable[[str], None] = warnings.warn,
+    ) -> list[Result]:  # fmt: skip
+        """Call a function with each item, on all workers; return the results in order.
+
+        Items of a worker that dies are done by the others: each is done at least once.
+        """
         callers = [worker.kernel.caller for worker in self.workers]
-        return await map_on(callers, function, *items, chunksize=chunksize)
+        return await map_on(callers, function, *items, chunksize=chunksize, warn=warn)
 
 
 def _of(number: int, on_output: OnOutput) -> Callable[[Message], None]:
@@ -299,15 +305,20 @@ async def _started(session: Session, on_news: OnNews | None) -> Session:
     return session
 
 
-async def _begin(client: Client, name: str, wish: Wish) -> Session:
-    """Ask for the workloads, or find those that this notebook has."""
+async def settle(client: Client, name: str, wish: Wish) -> tuple[str, Wish]:
+    """Return the name of a session to start, and the wish with its site. Raises WishError."""
     site = choose_site(await client.sites(), wish.site)
     check_profile(site, wish.profile)
     wish = replace(wish, site=str(site["name"]))
+    return check_name(name) if name else new_name(wish, this_notebook()), wish
+
+
+async def _begin(client: Client, name: str, wish: Wish) -> Session:
+    """Ask for the workloads, or find those that this notebook has."""
+    chosen, wish = await settle(client, name, wish)
     if name:
-        return await _create(client, check_name(name), wish)
-    name = new_name(wish, this_notebook())
-    return await find(client, name, wish) or await _create_anyhow(client, name, wish)
+        return await _create(client, chosen, wish)
+    return await find(client, chosen, wish) or await _create_anyhow(client, chosen, wish)
 
 
 async def _create_anyhow(client: Client, name: str, wish: Wish) -> Session:
@@ -320,14 +331,28 @@ async def _create_anyhow(client: Client, name: str, wish: Wish) -> Session:
 
 
 async def _create(client: Client, name: str, wish: Wish) -> Session:
+    return Session(client, name, wish, await create_all(client, name, wish))
+
+
+async def create_all(client: Client, name: str, wish: Wish, **more: Any) -> list[Workload]:
+    """Ask for a session's workloads: all, or none. Raises ServiceError."""
     workloads: list[Workload] = []
     try:
         for one in worker_names(name, wish.workers):
-            workloads.append(await client.create(wish.site, name=one, **wish.options()))
+            workloads.append(await client.create(wish.site, name=one, **wish.options(), **more))
     except BaseException:
         await asyncio.shield(_all(client.cancel(workload.uid) for workload in workloads))
         raise
-    return Session(client, name, wish, workloads)
+    return workloads
+
+
+def named(workloads: Iterable[Workload], name: str) -> list[Workload]:
+    """Return the workloads of the session of that name, of workloads whose names differ."""
+    known = {workload.name: workload for workload in workloads if workload.kind in ("", "kernel")}
+    found = [known[name]] if name in known else []
+    while name not in known and f"{name}-{len(found) + 1}" in known:
+        found.append(known[f"{name}-{len(found) + 1}"])
+    return found
 
 
 async def find(client: Client, name: str, wish: Wish | None = None) -> Session | None:
@@ -335,11 +360,7 @@ async def find(client: Client, name: str, wish: Wish | None = None) -> Session |
 
     Raises WishError when it is another site's than `wish` wants.
     """
-    live = {workload.name: workload for workload in await client.list()
-            if workload.kind in ("", "kernel")}  # fmt: skip
-    found = [live[name]] if name in live else []
-    while name not in live and f"{name}-{len(found) + 1}" in live:
-        found.append(live[f"{name}-{len(found) + 1}"])
+    found = named(await client.list(), name)
     if not found:
         return None
     site = found[0].site
@@ -358,6 +379,22 @@ async def attach_session(name: str, *, on_news: OnNews | None = None) -> Session
     async with _closed_on_error(Client()) as client:
         session = await find(client, name)
         if session is None:
-            names = [workload.name for workload in await client.list() if workload.name]
-            raise WishError(f"nothing called {name} runs{near(name, names)}", code="no-workload")
+            raise await none_of(client, name)
     return await _started(session, on_news)
+
+
+async def none_of(client: Client, name: str) -> WishError:
+    """Return the error that says why there is no session of that name: how it ended, if it did."""
+    ended = named(await client.ended(), name)
+    if ended:
+        fix = f"`%offload logs {name}` shows that."
+        return WishError(f"{name} {how_ended(ended[0])}", fix, code="ended")
+    names = [workload.name for workload in await client.list() if workload.name]
+    return WishError(f"nothing called {name} runs{near(name, names)}", code="no-workload")
+
+
+def how_ended(workload: Workload) -> str:
+    """Say how a workload has ended, and what is left of it."""
+    when = time.strftime("%d %b %H:%M", time.localtime(workload.updated))
+    how = f"has ended at {workload.site} ({when}): {workload.words}".rstrip(".")
+    return f"{how}. Its variables are gone; the end of its output is in the job's log"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import sys
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from farlab_hub.pods import kernel_workload
+from farlab_kernels.errands import pack
 from farlab_kernels.link.link import KernelLink
 from farlab_kernels.service.client import Client
 from farlab_kernels.service.models import Workload
@@ -122,3 +127,44 @@ async def test_a_kernel_that_does_nothing_is_ended(service, alice, monkeypatch):
     assert (ended.state, ended.reason) == ("finished", "Idle")
     assert "did nothing" in ended.message
     assert "the kernel did nothing for 1 second: the site ends it" in ended.log_tail
+
+
+async def test_a_kernel_that_begins_with_a_cell(service, alice, place):
+    secret = "nobody-else-reads-this"
+    first = pack("here", "night", f"print(x, {secret!r}); y = 2 * x", {"x": 21}, ())
+    created = await alice.create("here", name="night", first=first)
+    kernel = await ready(alice, created.uid)
+    link = KernelLink(lambda port: alice.open_stream(created.uid, port), kernel.key)
+    await asyncio.wait_for(link.start(), PATIENCE)
+    (cell,) = await link.cells()
+    said = [one async for one in link.history(cell["id"], follow=True) if one.kind == "stream"]
+    assert "".join(one.content["text"] for one in said) == f"21 {secret}\n"
+    async with connected(link) as client:
+        result = await execute(client, "import os; print(y, os.environ.get('FARLAB_FIRST_CELL'))")
+        assert result.text == "42 None\n"
+    await link.close()
+    assert secret not in (await alice.logs(created.uid))
+    ended = await alice.cancel(created.uid)
+    assert ended.state == "cancelled"
+
+
+def test_a_first_cell_is_in_a_secret_alone():
+    part = {
+        "environment": {}, "extra_pod_config": {}, "extra_annotations": {}, "image": "i",
+        "node_selector": {}, "cpu_limit": 1, "mem_limit": 1, "cpu_guarantee": 1,
+        "mem_guarantee": 1, "extra_resource_limits": {},
+    }  # fmt: skip
+    chosen = SimpleNamespace(
+        site=SimpleNamespace(name="here", relay=SimpleNamespace(url=""), idle=None),
+        profile=SimpleNamespace(name="small", idle=None), partition=None,
+        size=SimpleNamespace(title="S"), image="i", options={}, part=part,
+    )  # fmt: skip
+    made = kernel_workload(
+        chosen, uid="1", owner="ada", groups=[], name="", relay_url="ws://r", secret="s" * 40,
+        key="k" * 40, first=("my code", "AAAA"),
+    )  # fmt: skip
+    secret = made.secrets[-1]
+    assert secret["metadata"] == {"name": "kernel-1-cell", "namespace": "farlab"}
+    assert base64.b64decode(secret["data"]["code"]) == b"my code"
+    assert "my code" not in json.dumps(made.pod)
+    assert "AAAA" not in json.dumps(made.pod)

@@ -15,7 +15,12 @@ import pytest
 import pytest_asyncio
 from farlab_kernels.mapping import map_on
 from farlab_kernels.remote import RemoteKernel
-from farlab_kernels.remote_errors import DeadKernelError, InterruptedCellError, RemoteError
+from farlab_kernels.remote_errors import (
+    DeadKernelError,
+    InterruptedCellError,
+    RemoteError,
+    UnfinishedMapError,
+)
 from farlab_kernels.variables.errors import (
     MissingError,
     RemoteFileError,
@@ -380,6 +385,70 @@ async def test_two_kernels_share_a_map(kernel, own, tmp_path):
     results = await asyncio.wait_for(mapping, PATIENCE)
     assert [item for item, _ in results] == list(range(20))
     assert len({process for _, process in results}) == 2
+
+
+async def test_the_items_of_a_kernel_that_dies_are_done_by_another(kernel, own, tmp_path):
+    victim = await own.call(os.getpid)
+
+    def work(item: int) -> int:
+        """End the kernel that the test has chosen, as soon as it is given anything."""
+        if os.getpid() == victim:
+            os.kill(victim, signal.SIGKILL)
+        (tmp_path / str(item)).touch()
+        return -item
+
+    work.__module__ = "__main__"
+    told = []
+    callers = [kernel.caller, own.caller]
+    mapping = map_on(callers, work, range(40), chunksize=2, warn=told.append)
+    assert await asyncio.wait_for(mapping, PATIENCE) == [-item for item in range(40)]
+    (warning,) = told
+    assert warning.startswith("worker 2 at vega is lost (the kernel was killed by signal 9")
+    assert warning.endswith("its items are done by the others, some perhaps again")
+
+
+async def test_what_a_map_has_done_is_kept_when_its_last_kernel_dies(own):
+    pid = await own.call(os.getpid)
+
+    def work(item: int) -> int:
+        if item == 7:
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(600)
+        return -item
+
+    work.__module__ = "__main__"
+    with pytest.raises(
+        UnfinishedMapError, match=r"only worker .*; 6 of 20 items are done"
+    ) as error:
+        await asyncio.wait_for(own.map(work, range(20), chunksize=2), PATIENCE)
+    assert error.value.results == {item: -item for item in range(6)}
+
+
+async def test_items_that_every_kernel_dies_with_are_named():
+    class FakeCaller:
+        """A kernel that dies with item 3."""
+
+        place = "vega"
+
+        def __init__(self) -> None:
+            self.data = self
+
+        async def ask(self, *_: Any, **__: Any) -> None: ...
+
+        def forget(self, _: str) -> None: ...
+
+        async def run(self, payload: dict[str, Any], _: str, __: int) -> list[int]:
+            await asyncio.sleep(0)
+            (items,) = payload.values()
+            if (3,) in items:
+                raise DeadKernelError("DeadKernelError", "it is gone", place="vega")
+            return [item for (item,) in items]
+
+    told: list[str] = []
+    callers: Any = [FakeCaller() for _ in range(5)]
+    with pytest.raises(UnfinishedMapError, match="3 workers were lost with items 2 to 3"):
+        await map_on(callers, abs, range(10), chunksize=2, warn=told.append)
+    assert len(told) == 2
 
 
 # Ends

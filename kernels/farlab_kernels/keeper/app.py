@@ -2,9 +2,10 @@
 
 It is what a kernel workload's agent starts. Environment: FARLAB_KERNEL_KEY, the key that every
 client must have (the kernel does not get it); FARLAB_DEADLINE, when the job ends (seconds since
-1970); FARLAB_IDLE, after how many seconds of doing nothing it ends; TMPDIR, below which its private
-folder lies. Exit codes: 0 the kernel was shut down, 1 it died and nobody restarted it, or could not
-be started; 2 wrong use; 79 it did nothing for too long; 143 told to end (SIGTERM).
+1970); FARLAB_IDLE, after how many seconds of doing nothing it ends; FARLAB_FIRST_CELL, a folder
+with a cell to begin with (first.py); TMPDIR, below which its private folder lies. Exit codes: 0 the
+kernel was shut down, 1 it died and nobody restarted it, or could not be started; 2 wrong use; 79 it
+did nothing for too long; 143 told to end (SIGTERM).
 """
 
 from __future__ import annotations
@@ -59,10 +60,16 @@ def private_folder() -> Path:
 async def keep(key: str, port: int, folder: Path) -> int:
     """Keep a kernel, reachable at a loopback port, until it ends; return the exit code."""
     # Only now: `check` has found that they can be imported.
+    from farlab_kernels.keeper.first import FirstCell  # noqa: PLC0415
     from farlab_kernels.keeper.keeper import Keeper, StartError  # noqa: PLC0415
     from farlab_kernels.keeper.server import Server  # noqa: PLC0415
 
-    keeper = Keeper(folder, key, os.environ)
+    try:
+        first = FirstCell.read(os.environ)
+    except (OSError, ValueError) as error:
+        log.error("the cell that came with the job can't be read: %s", error)
+        return 1
+    keeper = Keeper(folder, key, os.environ, first)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, keeper.end)
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, keeper.end)
     running = asyncio.create_task(keeper.run())

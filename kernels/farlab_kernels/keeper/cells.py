@@ -49,6 +49,12 @@ class Cells:
         """Return a cell, or None if there is, or is remembered, none."""
         return self._cells.get(id_)
 
+    @property
+    def last(self) -> Cell | None:
+        """The newest one that the kernel has begun."""
+        begun = (cell for cell in reversed(self._cells.values()) if cell.first)
+        return next(begun, None)
+
     def running(self) -> bool:
         """Tell whether one runs, or waits to."""
         return any(not cell.ended for cell in self._cells.values())

@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from farlab_kernels.keeper.channels import Channels
+from farlab_kernels.keeper.first import FirstCell, failed
 from farlab_kernels.keeper.idle import until_idle, words
 from farlab_kernels.keeper.messages import Signer
 from farlab_kernels.keeper.process import Death, KernelProcess
 from farlab_kernels.keeper.proof import Visitor, message_key
+from farlab_kernels.keeper.remains import end_of_output
 from farlab_kernels.keeper.router import Router
 from farlab_kernels.keeper.server import Handler
 from farlab_kernels.keeper.states import KernelState, OrderName, State
+from farlab_kernels.variables.errors import TransferError
 from farlab_kernels.variables.handover import Handover
 
 SHUT_DOWN, DIED, IDLE, TOLD_TO_END = 0, 1, 79, 143
@@ -39,13 +42,20 @@ class StartError(Exception):
 
 
 class Keeper:
-    """Keeps a kernel. `handlers` serve connections, by kind; further kinds may be added."""
+    """Keeps a kernel. `handlers` serve connections, by kind; further kinds may be added.
 
-    def __init__(self, folder: Path, key: str, environment: Mapping[str, str]) -> None:
+    `first` is the cell that came with the job.
+    """
+
+    def __init__(
+        self, folder: Path, key: str, environment: Mapping[str, str],
+        first: FirstCell | None = None,
+    ) -> None:  # fmt: skip
         self._folder = folder
         self._environment = environment
         self._key = message_key(key)
         self._router = Router(folder, Signer(self._key), self.order)
+        self._first = first
         self._process: KernelProcess | None = None
         self._generation = 0
         self._wish = ""
@@ -122,6 +132,7 @@ class Keeper:
                 return_when=asyncio.FIRST_COMPLETED,
             )  # fmt: skip
             if opening.done():
+                await self._deliver()
                 self._router.open(channels)
                 self._announce("ready")
                 self.ready.set()
@@ -136,6 +147,20 @@ class Keeper:
             process.kill()
             channels.close()
 
+    async def _deliver(self) -> None:
+        """Give the first kernel what the cell that came with the job needs."""
+        first, self._first = self._first, None
+        if first is None:
+            return
+        request = first.request(self._key)
+        self._router.hold(request)
+        try:
+            place = self._environment.get("FARLAB_SITE", "the site")
+            await asyncio.to_thread(first.deliver, self._folder, place)
+        except (TransferError, OSError) as error:
+            log.error("the cell that came with the job did not run: %s", error)
+            self._router.give_up(request, failed(error))
+
     async def _mourn(self, death: Death) -> None:
         """Say that the kernel is dead, and wait for somebody to restart it."""
         log.error("%s", death.reason)
@@ -149,6 +174,9 @@ class Keeper:
     async def _finish(self, reason: str, code: int) -> int:
         self._router.close(reason)
         self._announce("ended", reason)
+        remains = end_of_output(self._router.spool, self._router.cells)
+        if remains:
+            log.info("the end of what the last cell printed:\n%s", remains)
         await self._router.farewell(_FAREWELL)
         return code
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from farlab_kernels.keeper import memory
 
-KEY_VARIABLE = "FARLAB_KERNEL_KEY"
+_NOT_FOR_KERNELS = ("FARLAB_KERNEL_KEY", "FARLAB_FIRST_CELL")
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 
 
@@ -36,7 +36,7 @@ class KernelProcess:
         self._base = folder / name
         file = folder / f"{name}.json"
         file.write_text(json.dumps(self._connection(key)))
-        kept = {name: value for name, value in environment.items() if name != KEY_VARIABLE}
+        kept = {name: value for name, value in environment.items() if name not in _NOT_FOR_KERNELS}
         kept |= {"JPY_PARENT_PID": str(os.getpid()), "FARLAB_KERNEL_FOLDER": str(folder)}
         # -P: what lies in the working folder must not stand in for the kernel's own modules.
         command = [sys.executable, "-P", "-m", "farlab_kernels.keeper.kernel", "-f", str(file)]

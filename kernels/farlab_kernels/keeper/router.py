@@ -67,6 +67,22 @@ class Router:
         self._flushing: asyncio.Handle | None = None
         self._flushing_lazily: asyncio.TimerHandle | None = None
 
+    # The cell that came with the job
+
+    def hold(self, request: Request) -> None:
+        """Take a cell that nobody waits for, before there is a kernel; all it says is kept."""
+        client = request.frames[0].decode()
+        self._sessions[client] = Session(client, self.spool, self._handle)
+        request.cell = True
+        self.cells.begin(request.id, client, str(request.content()["code"]))
+        self._held.insert(0, request)
+
+    def give_up(self, request: Request, content: dict[str, Any]) -> None:
+        """Answer a held cell in the kernel's place: it will not run."""
+        if request in self._held:
+            self._held.remove(request)
+            self._end(request, content)
+
     # The kernel comes and goes
 
     def open(self, channels: Channels) -> None:

@@ -1,20 +1,21 @@
-"""Cells that nobody waits for: sent as soon as their kernel is there."""
+"""Cells that nobody waits for: sent to a kernel, or with the request for one."""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from farlab_kernels.blocking_session import BlockingSession, wait
+from farlab_kernels.errands import TAKEN, send_off
 from farlab_kernels.loops import shared_loop
 from farlab_kernels.magics.sessions import Sessions
 from farlab_kernels.notebook.waiting import Waiting
 from farlab_kernels.service.client import Client
-from farlab_kernels.session import Session, open_session
-from farlab_kernels.wishes import Wish, check_name, choose_site, new_name, this_notebook
+from farlab_kernels.service.models import Workload
+from farlab_kernels.session import Session, how_ended, named, open_session, settle
+from farlab_kernels.wishes import Wish, WishError
 
 
 class Detached:
@@ -23,6 +24,9 @@ class Detached:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._starting: dict[str, concurrent.futures.Future[Session]] = {}
+        """Cells for kernels that were asked for before, and whose jobs have not started."""
+        self._sent: set[str] = set()
+        """Names of what was sent off, until it is known to have ended."""
 
     def begin(
         self, wish: Wish, name: str, code: str, inputs: dict[str, Any], files: list[str]
@@ -36,9 +40,15 @@ class Detached:
             self._sessions.use(session)
             session.wait(_send(session.session, code, inputs, files))
             return session.name
-        wish = replace(wish, site=wait(Waiting(shared_loop()), _site(wish.site)))
-        name = check_name(name) if name else new_name(wish, this_notebook())
-        self._starting[name] = shared_loop().start(_start(wish, name, code, inputs, files))
+        said = {**vars(wish), "name": name, "inputs": inputs, "files": files}
+        try:
+            name = wait(Waiting(shared_loop()), send_off(code=code, **said))
+        except WishError as error:
+            if error.code != TAKEN:
+                raise
+            name, wish = wait(Waiting(shared_loop()), _settle(wish, name))
+            self._starting[name] = shared_loop().start(_start(wish, name, code, inputs, files))
+        self._sent.add(name)
         return name
 
     def wait_for(self, name: str) -> None:
@@ -60,8 +70,14 @@ class Detached:
         starting = self._starting.get(name)
         return starting is None or starting.done()
 
-    def news(self) -> Iterator[str]:
-        """Yield which cells wait here for their jobs, and what went wrong with starts."""
+    def news(self, live: Iterable[Workload]) -> Iterator[str]:
+        """Yield which cells wait here for their jobs, and which have ended, or were not started."""
+        gone = [name for name in self._sent if not named(live, name) and self.is_sent(name)]
+        ended = wait(Waiting(shared_loop()), _ended()) if gone else []
+        for name in gone:
+            self._sent.discard(name)
+            for workload in named(ended, name):
+                yield f"{workload.name} {how_ended(workload)} (%offload logs {name})"
         for name, starting in self._starting.items():
             if not starting.done():
                 yield f"{name}: its cell waits in this notebook's kernel until the job has started"
@@ -74,9 +90,14 @@ async def _of(starting: concurrent.futures.Future[Session]) -> Session:
     return await asyncio.shield(asyncio.wrap_future(starting))
 
 
-async def _site(name: str) -> str:
+async def _ended() -> list[Workload]:
     async with Client() as client:
-        return str(choose_site(await client.sites(), name)["name"])
+        return await client.ended()
+
+
+async def _settle(wish: Wish, name: str) -> tuple[str, Wish]:
+    async with Client() as client:
+        return await settle(client, name, wish)
 
 
 async def _start(

@@ -28,6 +28,7 @@ from farlab_kernels.notebook.waiting import Left, Waiting
 from farlab_kernels.service.client import Client
 from farlab_kernels.service.errors import ServiceError
 from farlab_kernels.service.models import Workload
+from farlab_kernels.session import how_ended, named
 from farlab_kernels.wishes import near
 
 Result = TypeVar("Result")
@@ -172,7 +173,7 @@ class OffloadMagics(Magics):
         last = self.sessions.last
         found = _ask(lambda client: client.list())
         _print(tables.status(found, last.name if last else ""))
-        for line in self._detached.news():
+        for line in self._detached.news(found):
             _print(line)
 
     def _use(self, arguments: argparse.Namespace) -> None:
@@ -204,8 +205,12 @@ class OffloadMagics(Magics):
     def _logs(self, arguments: argparse.Namespace) -> None:
         name, live = self._name(arguments), _ask(lambda client: client.list())
         ours = [workload for workload in live if _belongs(workload.name, name)]
-        if not ours:
+        ended = [] if ours else named(_ask(lambda client: client.ended()), name)
+        if not ours and not ended:
             raise _nothing(name, live)
+        for workload in ended:
+            _say(f"{workload.name} {how_ended(workload)}:")
+            _print(_ask(lambda client, uid=workload.uid: client.logs(uid)) or "(none)")  # type: ignore[misc]
         for workload in ours:
             if arguments.follow:
                 self._follow(workload.uid)

@@ -73,10 +73,17 @@ class Client:
                     raise
             await asyncio.sleep(_CREATE_PAUSE)
 
+    async def ended(self) -> list[Workload]:
+        """Return this user's kernels that have ended, the first to be asked for first."""
+        return [one for one in await self._kernels("?state=all") if one.ended]
+
+    async def _kernels(self, query: str = "") -> list[Workload]:
+        known = map(Workload.parse, _list(await self._json("GET", f"workloads{query}")))
+        return [one for one in known if one.kind == "kernel"]
+
     async def list(self) -> list[Workload]:
         """Return this user's kernels that have not ended; servers at sites are the hub's to end."""
-        known = map(Workload.parse, _list(await self._json("GET", "workloads")))
-        return [one for one in known if one.kind == "kernel" and not one.ended]
+        return [one for one in await self._kernels() if not one.ended]
 
     async def get(self, uid: str) -> Workload:
         """Return a workload; of one's own kernel with its key."""

@@ -24,6 +24,7 @@ class Workload:
     job_id: str = ""
     node: str = ""
     created: float = 0.0
+    updated: float = 0.0
     deadline: float | None = None
     log_tail: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)

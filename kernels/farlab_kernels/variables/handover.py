@@ -15,7 +15,8 @@ from typing import Any
 
 from farlab_kernels.keeper.proof import RefusedError, Visitor
 
-_NAME = "data"
+NAME = "data"
+"""The socket's name in the folder."""
 _MOST = 32 * 1024  # bytes of a hello
 _PATIENCE = 10.0  # seconds for the system to connect to the kernel
 
@@ -24,7 +25,7 @@ class Handover:
     """The keeper's part: the handler of data connections."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = str(folder / _NAME)
+        self._path = str(folder / NAME)
 
     async def __call__(self, visitor: Visitor) -> None:
         """Pass a proven visitor on to the kernel. Raises RefusedError when there is none."""
@@ -59,7 +60,7 @@ class Handover:
 
 def connections(folder: Path) -> Iterator[tuple[socket.socket, dict[str, Any]]]:
     """Yield, in the kernel's process, each connection and what its client said. Never ends."""
-    path = folder / _NAME
+    path = folder / NAME
     path.unlink(missing_ok=True)  # of the kernel before this one
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         server.bind(str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import secrets
@@ -84,7 +85,8 @@ class FakeWorkload:
     def public(self, *, key: bool = False) -> dict[str, Any]:
         last = self.events[-1]
         wanted = {name: self.wanted.get(name, "") for name in ("site", "profile", "name")}
-        said = {"uid": self.uid, "kind": "kernel", "owner": self.owner, "created": self.created}
+        said: dict[str, Any] = {"uid": self.uid, "kind": "kernel", "owner": self.owner}
+        said |= {"created": self.created, "updated": last["time"]}
         told = {name: last[name] for name in ("state", "reason", "message")}
         node = {"node": "node1", "job_id": "17"} if self.process else {}
         tail = {"log_tail": self.log.decode(errors="replace")[-2000:]}
@@ -239,6 +241,11 @@ class FakeService:
         environment = {**os.environ, "FARLAB_KERNEL_KEY": workload.key, "FARLAB_SITE": "vega"}
         for secret in ("FARLAB_API_URL", "FARLAB_API_TOKEN"):
             environment.pop(secret, None)
+        if first := workload.wanted.get("first"):
+            (folder / "cell").mkdir(exist_ok=True)
+            (folder / "cell" / "code").write_text(first["code"])
+            (folder / "cell" / "inputs").write_bytes(base64.b64decode(first["inputs"]))
+            environment["FARLAB_FIRST_CELL"] = str(folder / "cell")
         with (folder / "log").open("wb") as log:
             workload.process = await asyncio.create_subprocess_exec(
                 self._python, "-P", "-m", "farlab_kernels.keeper", "--port", str(workload.port),
@@ -296,7 +303,8 @@ class FakeService:
 
     async def _list(self, request: web.Request) -> web.Response:
         owner = self._owner(request)
-        return web.json_response([w.public() for w in self.live() if w.owner == owner])
+        known = self.workloads.values() if request.query.get("state") == "all" else self.live()
+        return web.json_response([w.public() for w in known if w.owner == owner])
 
     async def _create(self, request: web.Request) -> web.Response:
         owner = self._owner(request)
