@@ -55,12 +55,17 @@ class ClosedSite:
 
 
 @contextmanager
+def open_namespace() -> Iterator[Namespace]:
+    """Make one namespace with nothing but its own loopback; it is emptied at the end."""
+    _check()
+    with _namespace(f"fl{secrets.token_hex(3)}") as namespace:
+        yield namespace
+
+
+@contextmanager
 def closed_site() -> Iterator[ClosedSite]:
     """Make the namespaces; at the end everything that still runs in them is killed."""
-    if shutil.which("ip") is None:
-        raise NamespacesUnavailableError("`ip` is missing: apt-get install iproute2")
-    if os.geteuid() != 0:
-        raise NamespacesUnavailableError("network namespaces need root; run this as root")
+    _check()
     mark = secrets.token_hex(3)
     with ExitStack() as stack:
         hub, edge, node = (
@@ -70,6 +75,13 @@ def closed_site() -> Iterator[ClosedSite]:
         _connect(node, NODE, edge, EDGE_INSIDE)
         _run(*edge.command("sysctl", "-qw", "net.ipv4.ip_forward=0"))
         yield ClosedSite(hub, edge, node)
+
+
+def _check() -> None:
+    if shutil.which("ip") is None:
+        raise NamespacesUnavailableError("`ip` is missing: apt-get install iproute2")
+    if os.geteuid() != 0:
+        raise NamespacesUnavailableError("network namespaces need root; run this as root")
 
 
 @contextmanager
