@@ -15,6 +15,9 @@ from typing import NoReturn
 
 from farlab_sites.problems import did_you_mean, shorten
 
+_EXTRAS = {"farlab_hub": "hub", "kubelet": "kubelet"}
+"""The extra that holds the libraries of a command, by a part of where it is."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command of Farlab and return its exit status."""
@@ -54,7 +57,7 @@ def _run(entry: EntryPoint, args: list[str]) -> int:
     try:
         command = entry.load()
     except ModuleNotFoundError as error:
-        extra = "hub" if entry.value.startswith("farlab_hub") else "site"
+        extra = next((name for part, name in _EXTRAS.items() if part in entry.value), "site")
         fix = f"run: pip install 'farlab[{extra}]'"
         print(f"farlab {entry.name}: {error.name} is not installed; {fix}", file=sys.stderr)
         return 1
