@@ -15,7 +15,7 @@ TS_SOURCES := $(wildcard extensions/*/src/*.ts* extensions/*/src/*/*.ts* extensi
 demo: .venv/.demo-stamp extensions/.stamp
 	$(BIN)/python demo/start.py
 
-test: .venv/.stamp .venv/.hub5-stamp extensions/.stamp .venv/.packages-stamp
+test: .venv/.stamp .venv/.hub5-stamp .venv-rucio/.stamp extensions/.stamp .venv/.packages-stamp
 	$(BIN)/jlpm test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -36,7 +36,7 @@ lock: .venv/.stamp
 lab: extensions/.stamp
 
 clean:
-	rm -rf .venv .venv-hub5 .venv-bench node_modules extensions/.stamp extensions/lab/lib extensions/lab/labextension
+	rm -rf .venv .venv-hub5 .venv-bench .venv-rucio node_modules extensions/.stamp extensions/lab/lib extensions/lab/labextension
 
 .venv/bin/pip:
 	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || sh tests/real/install-packages python3-venv
@@ -60,6 +60,12 @@ clean:
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install -q hatchling hatch-jupyter-builder editables jupyter-builder -c requirements.lock
 	.venv-bench/bin/pip install -q --no-build-isolation -c requirements.lock -e ".[bench]"
+	@touch $@
+
+# A Rucio server: its packages and those of Rucio's client share one name.
+.venv-rucio/.stamp: tests/real/rucio.lock | .venv/bin/pip
+	$(PYTHON) -m venv .venv-rucio
+	.venv-rucio/bin/pip install -q -r tests/real/rucio.lock
 	@touch $@
 
 # The demo's quantum site simulates its circuits.

@@ -1,0 +1,139 @@
+"""The configuration files of a Rucio server of the tests' own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+VENV = ROOT / ".venv-rucio"
+PACKAGE = VENV / "lib"
+
+ENDPOINTS = (
+    "accounts, archives, auth, config, credentials, dids, export, heartbeats, identities, import, "
+    "locks, meta_conventions, ping, redirect, replicas, requests, rses, rules, scopes"
+)
+"""All but those that need a message broker."""
+
+ROOT_PASSWORD = "the-root-password-of-the-tests"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What differs between two servers."""
+
+    folder: Path
+    database: str
+    port: int
+    cache_port: int
+    any_name: bool
+    """Whether DIDs may have any name, as some experiments' own policies allow."""
+
+
+def write(settings: Settings) -> Path:
+    """Write the files into the folder; return the one that RUCIO_CONFIG names."""
+    folder = settings.folder
+    for name in ("log", "trace"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "alembic.ini").write_text(_alembic(settings))
+    (folder / "rucio.cfg").write_text(_rucio(settings))
+    if settings.any_name:
+        package = folder / "policy" / "farlab_test_policy"
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").write_text("")
+        name = {
+            "description": "any name",
+            "type": "string",
+            "maxLength": 250,
+            "pattern": "(?s)^.+$",
+        }
+        (package / "schema.py").write_text(f"NAME = {allowed!r}\n")
+    return folder / "rucio.cfg"
+
+
+def _rucio(settings: Settings) -> str:
+    address = f"http://127.0.0.1:{settings.port}"
+    policy = "package = farlab_test_policy\n" if settings.any_name else ""
+    return f"""
+[common]
+logdir = {settings.folder}/log
+loglevel = WARNING
+mailtemplatedir = {VENV}/rucio/etc/mail_templates
+
+[client]
+rucio_host = {address}
+auth_host = {address}
+auth_type = userpass
+username = root
+password = {ROOT_PASSWORD}
+account = root
+request_retries = 3
+
+[database]
+default = {settings.database}
+schema = rucio
+pool_size = 10
+max_overflow = 30
+
+[bootstrap]
+userpass_identity = root
+userpass_pwd = {ROOT_PASSWORD}
+userpass_email = root@example.org
+
+[cache]
+url = 127.0.0.1:{settings.cache_port}
+
+[policy]
+{policy}permission = generic
+schema = generic
+lfn2pfn_algorithm_default = hash
+support = https://github.com/rucio/rucio/issues/
+
+[alembic]
+cfg = {settings.folder}/alembic.ini
+
+[trace]
+tracedir = {settings.folder}/trace
+
+[nongrid_trace]
+tracedir = {settings.folder}/trace
+
+[conveyor]
+scheme = file,https,davs
+transfertool = fts3
+
+[api]
+endpoints = {ENDPOINTS}
+"""
+
+
+def _alembic(settings: Settings) -> str:
+    repository = next(PACKAGE.glob("python*/site-packages/rucio/db/sqla/migrate_repo"), None)
+    if repository is None:
+        raise RuntimeError("Rucio is missing: run `make test`, which installs it in .venv-rucio")
+    return f"""
+[alembic]
+sqlalchemy.url = {settings.database}
+script_location = {repository}
+
+[loggers]
+keys = root
+
+[handlers]
+keys = console
+
+[formatters]
+keys = plain
+
+[logger_root]
+level = WARN
+handlers = console
+
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+formatter = plain
+
+[formatter_plain]
+format = %(message)s
+"""

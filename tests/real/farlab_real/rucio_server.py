@@ -1,0 +1,122 @@
+"""A real Rucio server of the tests' own, with PostgreSQL and memcached, on loopback.
+
+    with RunningPostgres() as postgres, RunningRucio(folder, postgres) as rucio:
+        rucio.admin.add_rse("VEGA", rucio.folder / "vega")
+        rucio.url
+
+Several can share one PostgreSQL: each has a database of its own. `kill` and `start` are a server
+that crashed and comes back.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from farlab_real.postgres import RunningPostgres
+from farlab_real.processes import Process, free_ports
+from farlab_real.rucio_admin import RucioAdmin
+from farlab_real.rucio_conf import ROOT_PASSWORD, VENV, Settings, write
+
+
+class RunningRucio:
+    """A server with an empty lake, and its root account's calls in `admin`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        postgres: RunningPostgres,
+        *,
+        name: str = "rucio",
+        any_name: bool = False,
+        workers: int = 1,
+    ) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._postgres, self._name = postgres, name
+        port, cache_port = free_ports(2)
+        self.url = f"http://127.0.0.1:{port}"
+        self.database = postgres.url.replace("/postgres?", f"/{name}?")
+        config = write(Settings(folder, self.database, port, cache_port, any_name))
+        self._env = {
+            **os.environ,
+            "RUCIO_HOME": str(folder),
+            "RUCIO_CONFIG": str(config),
+            "PYTHONPATH": str(folder / "policy"),
+        }
+        memcached = ["memcached", "-l", "127.0.0.1", "-p", str(cache_port), "-m", "64"]
+        if os.geteuid() == 0:
+            memcached += ["-u", "nobody"]
+        self._cache = Process(memcached, folder / "memcached.log")
+        gunicorn = [str(VENV / "bin" / "gunicorn"), "--bind", f"127.0.0.1:{port}"]
+        gunicorn += ["--workers", str(workers), "--worker-class", "gthread", "--threads", "8"]
+        gunicorn += ["--worker-tmp-dir", "/dev/shm", "--timeout", "300", "--no-control-socket"]
+        gunicorn += ["rucio.web.rest.main:application"]
+        self._server = Process(gunicorn, folder / "server.log", self._env)
+        self.admin = RucioAdmin(self.url, "root", ROOT_PASSWORD)
+
+    def __enter__(self) -> Self:
+        dsn = self._postgres.url.replace("+psycopg", "")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{self._name}"')
+        self._cache.start()
+        self._run(str(VENV / "bin" / "python"), str(VENV / "rucio" / "tools" / "bootstrap.py"))
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.stop()
+        self._cache.stop()
+
+    def start(self) -> None:
+        """Start the server, and return when it answers."""
+        self._server.start()
+        self._server.wait_until(self._answers, "Rucio")
+
+    def kill(self) -> None:
+        """Stop the server; its database stays."""
+        self._server.stop()
+
+    def judge(self) -> None:
+        """Let the daemon that puts changed datasets under their rules' locks run once."""
+        self._run(str(VENV / "bin" / "rucio-judge-evaluator"), "--run-once")
+
+    def undertake(self) -> None:
+        """Let the daemons that end rules and datasets run once."""
+        self._run(str(VENV / "bin" / "rucio-judge-cleaner"), "--run-once")
+        self._run(str(VENV / "bin" / "rucio-undertaker"), "--run-once")
+
+    def sql(self) -> psycopg.Connection[tuple[object, ...]]:
+        """Return a connection to its database, for what no call can bring about."""
+        dsn = self.database.replace("+psycopg", "")
+        return psycopg.connect(dsn, options="-c search_path=rucio")
+
+    def read_log(self) -> str:
+        """Return what the server has printed."""
+        return self._server.read_log()
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/ping", timeout=10) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _run(self, *command: str) -> None:
+        done = subprocess.run(
+            command, env=self._env, cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise AssertionError(f"{command[-1]}: {done.stdout[-2000:]}{done.stderr[-4000:]}")
