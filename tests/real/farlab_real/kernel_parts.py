@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from farlab_real.relay_parts import PATIENCE, Agent, Hub, agent
 
 KEY = "a-key-of-forty-characters-for-the-tests!"
 PORT = 9000
+_PR_SET_PDEATHSIG = 1
 
 
 def keeper_command(port: str) -> tuple[str, ...]:
@@ -57,20 +60,30 @@ class Keeper:
 
 
 @contextmanager
-def running_keeper(*before: str, **environment: str) -> Iterator[Keeper]:
-    """Run a keeper, and end it. `before`: a command that runs the one behind it."""
+def running_keeper(**environment: str) -> Iterator[Keeper]:
+    """Run a keeper, and end it, also when this process is killed."""
     port = free_port()
     process = subprocess.Popen(
-        (*before, *keeper_command(str(port))),
+        keeper_command(str(port)),
         env={**os.environ, "FARLAB_KERNEL_KEY": KEY, **environment},
         stdin=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=_end_with_parent,
     )
     try:
         yield Keeper(process, port)
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        try:
+            process.wait(PATIENCE)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _end_with_parent() -> None:
+    """Let the system tell this process to end when the tests do, however they end."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @asynccontextmanager
