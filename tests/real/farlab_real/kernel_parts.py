@@ -68,7 +68,7 @@ def running_keeper(**environment: str) -> Iterator[Keeper]:
         env={**os.environ, "FARLAB_KERNEL_KEY": KEY, **environment},
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=_end_with_parent,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509  (it only makes a system call)
     )
     try:
         yield Keeper(process, port)
