@@ -104,7 +104,10 @@ def _arrival(workload: Workload, event: AgentEvent) -> Change:
     state = workload.state if workload.state == State.READY else arrived
     if state == State.READY:
         return Change(state=state, reason="", message="", node=node)
-    return Change(state=state, reason=running_reason(workload, node, ""), node=node)
+    # What was said while the job waited, such as its place in the queue, is over.
+    message = None if workload.state == state else ""
+    reason = running_reason(workload, node, "")
+    return Change(state=state, reason=reason, message=message, node=node)
 
 
 def _exit(workload: Workload, detail: dict[str, Any]) -> Change:

@@ -6,6 +6,8 @@ import re
 from http import HTTPStatus
 from typing import Any
 
+from tornado.web import RequestHandler
+
 from .auth import Action, may
 from .errors import BadRequestError, NotFoundError
 from .handlers import ApiHandler
@@ -211,6 +213,17 @@ class UnknownHandler(ApiHandler):
     post = delete = get
 
 
+class HomeHandler(RequestHandler):
+    """The service's own address, which JupyterHub asks whether the service is up."""
+
+    def initialize(self, service: HubService) -> None:
+        """Need nothing of the service."""
+
+    def get(self) -> None:
+        """Say what is here; it tells nothing of anybody, so no token is asked for."""
+        self.write({"service": "farlab", "api": f"{self.request.path.rstrip('/')}/api/"})
+
+
 class DescriptionHandler(ApiHandler):
     """What this API is, for programs."""
 
@@ -232,9 +245,12 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def rules(service: HubService, prefix: str) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
+def rules(
+    service: HubService, prefix: str
+) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
     """Return the tornado rules of the API under a prefix such as /services/farlab/."""
     start = re.escape(prefix.rstrip("/"))
-    known = [(f"{start}/api/{route.pattern}", route.handler) for route in ROUTES]
+    known: list[tuple[str, type[RequestHandler]]] = [(f"{start}/", HomeHandler)]
+    known += [(f"{start}/api/{route.pattern}", route.handler) for route in ROUTES]
     known.append((rf"{start}/.*", UnknownHandler))
     return [(pattern, handler, {"service": service}) for pattern, handler in known]

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MOST_BYTES = 4 * 2**20  # of a request's body
+# What clients are told in the course of things, such as that a workload has ended or is not ready.
+_ORDINARY = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE)
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 
 
@@ -101,6 +103,14 @@ class ApiHandler(RequestHandler):
         self.set_status(status)
         self.finish(_ANYTHING.dump_json(content))
 
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Answer with an error; an answer that has begun is cut off, so that it is not whole."""
+        if not self._headers_written:
+            super().send_error(status_code, **kwargs)
+            return
+        connection: Any = self.request.connection
+        connection.close()
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Turn every exception into {"code", "message", "fix"}."""
         error = kwargs.get("exc_info", (None, None, None))[1]
@@ -126,7 +136,8 @@ class ApiHandler(RequestHandler):
         """Log what is our fault with its traceback, and a refusal as one line."""
         if isinstance(value, HubServiceError):
             where = f"{self.request.method} {self.request.path}"
-            log.warning("%s: %s %s", where, value.code, value.message)
+            level = logging.INFO if value.status in _ORDINARY else logging.WARNING
+            log.log(level, "%s: %s %s", where, value.code, value.message)
         elif not isinstance(value, asyncio.CancelledError):
             super().log_exception(typ, value, tb)
 

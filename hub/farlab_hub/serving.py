@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from tornado.httpserver import HTTPServer
+from tornado.log import access_log
 from tornado.netutil import bind_sockets
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 
 from .api import rules
 from .handlers import MOST_BYTES
@@ -27,6 +30,15 @@ def bind_api(host: str, port: int) -> list[socket.socket]:
 def serve_api(service: HubService, sockets: Sequence[socket.socket], prefix: str) -> HTTPServer:
     """Answer the API's callers, in the running event loop."""
     # A little more than a body may hold, so that most of what is too large gets a clear answer.
-    server = HTTPServer(Application(rules(service, prefix)), max_body_size=2 * MOST_BYTES)
+    application = Application(rules(service, prefix), log_function=_log)
+    server = HTTPServer(application, max_body_size=2 * MOST_BYTES)
     server.add_sockets(sockets)
     return server
+
+
+def _log(handler: RequestHandler) -> None:
+    """Log a request; why one was refused, the handler has said already."""
+    status, request = handler.get_status(), handler.request
+    level = logging.WARNING if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
+    took = 1000 * request.request_time()
+    access_log.log(level, "%d %s %s %.0f ms", status, request.method, request.path, took)

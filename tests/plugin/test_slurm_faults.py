@@ -237,7 +237,7 @@ async def test_a_new_job_is_there_at_once_however_seldom_slurm_is_asked(
     job.folder.mkdir()
     job = dataclasses.replace(job, job_id=await seldom.submit(job))
     state = (await seldom.states([first, job]))[job.uid]
-    assert (state.phase, state.reason) == ("Waiting", "None")
+    assert (state.phase, state.reason) == ("Waiting", "")
     await seldom.cancel(job)
     assert seldom.commands.counts["squeue"] == 1
     await seldom.stop()

@@ -9,7 +9,7 @@ from farlab_sites.plugin import slurm_words
 from farlab_sites.plugin.driver import JobState
 from farlab_sites.plugin.slurm_queue import Row, Snapshot
 
-SUBMITTED = JobState("Waiting", reason="None", message=f"{slurm_words.waiting('None')}.")
+SUBMITTED = JobState("Waiting", reason="", message=f"{slurm_words.waiting('None')}.")
 
 
 def choose(rows: Sequence[Row]) -> Row:
@@ -79,7 +79,7 @@ def _waiting(row: Row, snapshot: Snapshot, now: datetime) -> JobState:
             message += f"; Slurm expects a start {clock(row.start, now)}"
     return JobState(
         "Waiting",
-        reason=row.reason,
+        reason="" if row.reason == "None" else row.reason,
         message=f"{message}.",
         place=place,
         waiting=waiting if place is not None else None,

@@ -121,6 +121,8 @@ DOWN: tuple[str, ...] = (
 def waiting(reason: str) -> str:
     """Return why a job waits, as a sentence without a full stop, with Slurm's word in brackets."""
     word = reason.partition(",")[0].strip()
+    if word in ("", "None"):
+        return WAITING["None"]
     known = WAITING.get(word) or NEVER.get(word)
     if known:
         return f"{known} ({reason})"
