@@ -18,6 +18,7 @@ from farlab_sites.kubelet.api import Json
 from farlab_sites.kubelet.config import Backend as Choice
 from farlab_sites.kubelet.sources import Luggage, environment_refs, volume_refs
 from farlab_sites.kubelet.wire import Wire
+from farlab_sites.plugin.care import RESTARTS
 
 UNFINISHED = "being deleted"
 """What Farlab's plugin answers to /delete as long as the job has not ended."""
@@ -100,7 +101,7 @@ class InterLinkBackend(PluginBackend):
     async def create(self, luggage: Luggage) -> str:
         """POST /create, with everything in one bag."""
         body = {
-            "pod": luggage.pod,
+            "pod": announced(luggage.pod),
             "configmaps": luggage.configmaps,
             "secrets": luggage.secrets,
             "projectedvolumesmaps": luggage.projected,
@@ -118,12 +119,19 @@ class InterLinkBackend(PluginBackend):
         return _facts(await self._wire.call("POST", "/pinglink", "PingInterLink"))
 
 
+def announced(pod: Json) -> Json:
+    """Return the pod with word for the plugin that its restarts are shown here."""
+    meta = pod["metadata"]
+    notes = {**(meta.get("annotations") or {}), RESTARTS: "true"}
+    return {**pod, "metadata": {**meta, "annotations": notes}}
+
+
 def plugin_body(luggage: Luggage) -> Json:
     """Return the body of a plugin's /create: the pod, and for each container what it uses."""
     spec = luggage.pod["spec"]
     containers = (*(spec.get("initContainers") or ()), *spec["containers"])
     return {
-        "pod": luggage.pod,
+        "pod": announced(luggage.pod),
         "container": [_used(container, luggage) for container in containers],
         "jobConfig": {"SingularityHubProxy": "", "ApptainerOptions": None, "Volumes": None},
     }

@@ -114,7 +114,7 @@ def _one(pod: Pod, container: Container, told: Json | None, *, init: bool) -> Js
     if told is None:
         return _blank(container, {"waiting": {"reason": "ContainerCreating"}})
     state = _state(told.get("state"))
-    running, ended = "running" in state, state.get("terminated")
+    running, ended = "running" in state, state.get("terminated") or {}
     status = _blank(container, state)
     status["restartCount"] = _count(told.get("restartCount"))
     status["lastState"] = _state(told.get("lastState"), empty=True)
@@ -122,8 +122,8 @@ def _one(pod: Pod, container: Container, told: Json | None, *, init: bool) -> Js
     status["image"] = _text(told.get("image")) or container.image
     # The site knows whether a probe has passed; one that does not say has no probes.
     status["ready"] = running and told.get("ready") is not False
-    if init and ended:
-        status["ready"] = ended["exitCode"] == 0
+    if init:
+        status["ready"] = ended.get("exitCode") == 0
     status["started"] = running and told.get("started") is not False
     if running or ended:
         status["containerID"] = f"farlab://{pod.uid}/{container.name}"
