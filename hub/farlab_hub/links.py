@@ -63,6 +63,7 @@ class Links:
         self._catalogue: Catalogue | None = None
         self.by_name: dict[str, SiteLink] = {}
         self.on_new: Callable[[SiteLink], None] = lambda link: None
+        self.on_change: Callable[[SiteLink], None] = lambda link: None
 
     async def catalogue(self) -> Catalogue:
         """Return the newest valid content of the file; `CatalogueError` if there never was one."""
@@ -118,3 +119,4 @@ class Links:
             former, link.carrier = link.carrier, self._carrier_for(site)
             await former.close()
         link.site = site
+        self.on_change(link)

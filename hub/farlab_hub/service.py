@@ -27,6 +27,7 @@ from .models import Workload
 from .states import State
 from .store import Store
 from .submitting import Submitter
+from .tunnels import Tunnels
 from .vault import Vault
 from .views import SiteView, profile_views
 from .watching import TICK, Watcher
@@ -65,6 +66,7 @@ class HubService:
         self.relay = Relay(
             verify=self._agents.verify, on_event=self._agents.on_event, upstreams=upstreams
         )
+        self._tunnels = Tunnels(self.relay, self._store)
         self._drops = Errands("closing")
         self._submitter = Submitter(self._links, self.journal)
         self._cleaner = Cleaner(self._links, self.journal, self._submitter)
@@ -98,6 +100,7 @@ class HubService:
         for link in self._links.by_name.values():
             self._watch(link)
         self._links.on_new = self._watch
+        self._links.on_change = self._tunnels.follow
         await self._submitter.resume()
         await self._cleaner.resume()
         return port
@@ -107,6 +110,7 @@ class HubService:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
+        await self._tunnels.close()
         for watcher in self._watchers.values():
             await watcher.close()
         await self._submitter.close()
@@ -121,6 +125,7 @@ class HubService:
         watcher = Watcher(link, self.journal, self._agents, tick=self._tick)
         self._watchers[link.site.name] = watcher
         self._loops.append(asyncio.create_task(watcher.run()))
+        self._tunnels.follow(link)
 
     async def _ended(self, workload: Workload) -> None:
         """Let go of an ended workload's streams, and have its job taken away."""
