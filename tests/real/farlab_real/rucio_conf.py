@@ -41,7 +41,7 @@ def write(settings: Settings) -> Path:
         package = folder / "policy" / "farlab_test_policy"
         package.mkdir(parents=True, exist_ok=True)
         (package / "__init__.py").write_text("")
-        name = {
+        allowed = {
             "description": "any name",
             "type": "string",
             "maxLength": 250,

@@ -1,0 +1,111 @@
+"""What is in a dataset or container, page by page.
+
+Rucio tells it all or nothing, without a limit: its answer is read as far as the page goes, and then
+dropped. A later page is found by its number of rows and by the row before it. Some more rows are
+kept for the next pages, at most `AHEAD_MAX`, so that a scroll to the end of a large dataset reads
+it a few times and not once a page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from ..lake import Entry, LakeError, Page
+from .client import RucioClient
+from .did import Did, entry_of
+
+AHEAD_MAX = 5_000
+KEPT = 4
+"""Datasets of which rows are kept."""
+FRESH = 60.0
+"""Seconds that they are kept."""
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Rows from a number on; `complete` where the last one is the dataset's last."""
+
+    start: int
+    before: str  # the mark of the row before the first
+    rows: tuple[Entry, ...]
+    complete: bool
+    read: float
+
+    def has(self, start: int, count: int, mark: str) -> bool:
+        """Return whether so many rows from there on, and the one before, are among them."""
+        at = start - self.start
+        if at < 0 or time.monotonic() - self.read > FRESH:
+            return False
+        known = mark == (_mark(self.rows[at - 1]) if 0 < at <= len(self.rows) else self.before)
+        return known and (at + count < len(self.rows) or self.complete)
+
+
+class Contents:
+    """The contents of one Rucio's datasets, as one identity sees them."""
+
+    def __init__(self, client: RucioClient) -> None:
+        self._client = client
+        self._blocks: OrderedDict[Did, _Block] = OrderedDict()
+
+    async def page(self, did: Did, cursor: str, limit: int) -> Page:
+        """Return rows of a dataset from the cursor on."""
+        start, mark = _place(cursor)
+        block = self._blocks.get(did)
+        if start == 0 or block is None or not block.has(start, limit, mark):
+            ahead = min(start, AHEAD_MAX)
+            block = await self._read(did, start, mark, limit + ahead)
+            self._keep(did, block)
+        rows = block.rows[start - block.start :][:limit]
+        end = start + len(rows)
+        last = block.complete and end == block.start + len(block.rows)
+        return Page(rows, None if last or not rows else f"{end}.{_mark(rows[-1])}")
+
+    def forget(self, did: Did) -> None:
+        """Read a dataset anew the next time: it has just been changed."""
+        self._blocks.pop(did, None)
+
+    async def _read(self, did: Did, start: int, mark: str, count: int) -> _Block:
+        rows: list[Entry] = []
+        number, complete = 0, True
+        async with aclosing(self._client.lines(f"/dids/{did.address}/dids")) as lines:
+            async for line in lines:
+                # What is skipped is not even parsed, but for the row that tells the place.
+                if number == start - 1 and _mark(self._entry(line)) != mark:
+                    break
+                if number >= start:
+                    if len(rows) == count:
+                        complete = False
+                        break
+                    rows.append(self._entry(line))
+                number += 1
+        if number < start:
+            words = f"{did} has changed while it was listed."
+            raise LakeError("conflict", words, "Reload the listing.")
+        return _Block(start, mark, tuple(rows), complete, time.monotonic())
+
+    def _entry(self, line: bytes) -> Entry:
+        return entry_of(self._client.row(line))
+
+    def _keep(self, did: Did, block: _Block) -> None:
+        self._blocks[did] = block
+        self._blocks.move_to_end(did)
+        while len(self._blocks) > KEPT:
+            self._blocks.popitem(last=False)
+
+
+def _mark(entry: Entry) -> str:
+    return hashlib.blake2b(entry.path.encode(), digest_size=6).hexdigest()
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    if not cursor:
+        return 0, ""
+    number, _, mark = cursor.partition(".")
+    if not (number.isascii() and number.isdecimal() and len(number) < 12):
+        words = "This is no place in a listing."
+        raise LakeError("wrong-input", words, "Begin at its first page.")
+    return int(number), mark

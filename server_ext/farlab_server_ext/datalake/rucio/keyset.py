@@ -1,0 +1,107 @@
+"""Pages of names from a Rucio, which has neither an offset nor an order.
+
+A Rucio can be asked for at most so many names after a name, but says nothing about which of them
+it takes: often the next ones, by the database's index; sometimes, in a small table, any. So a page
+is made of two questions: the first finds a name that may end it, the second asks for all names
+between the page before and that one. Fewer than asked for means that they are all of them.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from ..lake import LakeError
+
+
+class Named(Protocol):
+    """A row with a name."""
+
+    @property
+    def name(self) -> str:
+        """The name by which pages are cut."""
+        ...
+
+
+Row = TypeVar("Row", bound=Named)
+Fetch = Callable[[str, str, int], Awaitable[list[Row]]]
+"""Returns at most so many rows with names after the first text and up to the second, if any."""
+
+ALIKE_MAX = 20_000
+"""Rows that are fetched at once where Rucio can't be told a name between them."""
+
+_DATES = (
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%d %H:%M:%S.%fZ",
+    "%Y-%m-%dT%H:%M:%S.%fZ",
+    "%a, %d %b %Y %H:%M:%S UTC",
+)
+_CHANGED = ("true", "TRUE", "false", "FALSE", "*", "%")
+
+
+async def page(fetch: Fetch[Row], after: str, limit: int) -> tuple[list[Row], str | None]:
+    """Return rows after a name, in order, and the name that the next page is after, if any."""
+    rows = await fetch(after, "", limit)
+    if len(rows) < limit:
+        return _sorted(rows), None
+    # In the index's order, whatever that is, the last one is the right one.
+    bound = next((found for row in reversed(rows) if (found := boundary(row.name))), None)
+    while bound is not None:
+        inside = await fetch(after, bound, limit + 1)
+        if len(inside) <= limit:
+            return _sorted(inside), bound
+        bound = _nearer(inside, bound)
+        rows = inside
+    return await _all_alike(fetch, after, max(row.name for row in rows))
+
+
+def boundary(name: str) -> str | None:
+    """Return a text, the name or right after it, that Rucio compares as it is; None if none is.
+
+    It reads numbers, dates and other Python literals in names as such, `true` as `True`, and takes
+    no `*` or `%` in a comparison.
+    """
+    if any(sign in name for sign in _CHANGED):
+        return None
+    return name if _stays_text(name) else name + "!"
+
+
+def _stays_text(text: str) -> bool:
+    for date in _DATES:
+        try:
+            datetime.strptime(text, date)
+        except ValueError:
+            continue
+        return False
+    if any(sign in text for sign in "+-*/"):
+        return True
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return True
+    return False
+
+
+def _nearer(rows: Sequence[Row], bound: str) -> str | None:
+    """Return a name among rows that are too many: nearer by far, so that few questions are left."""
+    names = sorted(name for row in rows if (name := boundary(row.name)) and name != bound)
+    return names[len(names) // 4] if names else None
+
+
+async def _all_alike(fetch: Fetch[Row], after: str, last: str) -> tuple[list[Row], str | None]:
+    """Return all rows up to a text beyond a name that Rucio can't be told."""
+    signs = [at for sign in _CHANGED if (at := last.find(sign)) >= 0]
+    cut = min(signs)
+    bound = last[:cut] + chr(ord(last[cut]) + 1)
+    rows = await fetch(after, bound, ALIKE_MAX)
+    if len(rows) >= ALIKE_MAX:
+        words = f'Rucio can\'t list the many names like "{last[:60]}" page by page.'
+        raise LakeError("unsupported", words, "Search for a longer part of the name.")
+    return _sorted(rows), bound
+
+
+def _sorted(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: row.name)
