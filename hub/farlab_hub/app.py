@@ -57,6 +57,12 @@ class FarlabHub(Application):
         "PGPASSFILE names: command lines can be read by everyone.",
     ).tag(config=True)
 
+    namespace = Unicode(
+        "",
+        help="Namespace of the pods in Kubernetes, the one that the hub's spawner uses. "
+        "Default: the namespace of this process's own pod, else `default`.",
+    ).tag(config=True)
+
     aliases = {  # noqa: RUF012 - the way of traitlets
         "catalogue": "FarlabHub.catalogue",
         "state-dir": "FarlabHub.state_dir",
@@ -64,6 +70,7 @@ class FarlabHub(Application):
         "relay-port": "FarlabHub.relay_port",
         "relay-url": "FarlabHub.relay_url",
         "db-url": "FarlabHub.db_url",
+        "namespace": "FarlabHub.namespace",
     }
 
     def start(self) -> None:
@@ -91,7 +98,7 @@ class FarlabHub(Application):
                 Path(self.catalogue),
                 folder,
                 HubGatekeeper(hub),
-                carrier_for=carrier_for,
+                carrier_for=lambda site: carrier_for(site, self.namespace),
                 upstreams={"hub": host_and_port(hub.api_url), "farlab": (host, port)},
                 relay_url=self.relay_url,
                 database=self.db_url,

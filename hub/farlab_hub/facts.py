@@ -40,6 +40,7 @@ class SiteFacts:
         self._facts: dict[str, Facts] = {}
         self._asked: dict[str, float] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self._troubles: dict[str, str] = {}
 
     async def look(self, name: str) -> Facts | None:
         """Return a site's facts, at most a few seconds old if it answers in time; else older."""
@@ -59,6 +60,13 @@ class SiteFacts:
         """Say whether a site has not answered in time."""
         return name in self._asking
 
+    def trouble(self, name: str) -> str:
+        """Return what a site had instead of facts, when it was asked last; empty if none.
+
+        In Kubernetes all pods can be seen while the site's node is away.
+        """
+        return self._troubles.get(name, "")
+
     async def close(self) -> None:
         """Stop asking."""
         tasks = list(self._asking.values())
@@ -76,9 +84,11 @@ class SiteFacts:
             answer = await link.carrier.ping()
         except CarrierError as error:
             link.failed(error)
+            self._troubles[name] = str(error)
         except Exception:
             log.exception("asking %s for facts", name)
         else:
             link.answered()
             self._facts[name] = Facts(answer, now())
+            self._troubles.pop(name, None)
         self._asked[name] = asyncio.get_running_loop().time()

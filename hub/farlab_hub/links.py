@@ -50,7 +50,7 @@ class SiteLink:
 
 
 class Links:
-    """Every site that has a plugin of its own, by name; the catalogue is read again on change.
+    """Every site by name; the catalogue is read again on change.
 
     A site that leaves the catalogue takes no new workloads; those that it has are followed.
     """
@@ -76,10 +76,9 @@ class Links:
 
     async def get(self, name: str) -> SiteLink:
         """Return the link of a site; `NotFoundError` when the catalogue has no such site."""
-        sites = [site.name for site in (await self.catalogue()).sites if site.carrier.direct]
+        sites = [site.name for site in (await self.catalogue()).sites]
         if name not in sites:
-            known = ", ".join(sites) or "none"
-            msg = f"there is no site {name!r} with a direct carrier (there are: {known})"
+            msg = f"there is no site {name!r} (there are: {', '.join(sites)})"
             raise NotFoundError(msg, "Choose one of these, or add it to sites.yaml.")
         return self.by_name[name]
 
@@ -106,8 +105,7 @@ class Links:
             return
         self._catalogue = new
         for site in new.sites:
-            if site.carrier.direct is not None:  # KubeSpawner serves the others
-                await self._link(site)
+            await self._link(site)
 
     async def _link(self, site: Site) -> None:
         link = self.by_name.get(site.name)

@@ -9,6 +9,8 @@ from typing import Any
 
 from .states import ENDED, State
 
+SERVER = "server"
+
 
 @dataclass(frozen=True)
 class NewWorkload:

@@ -175,6 +175,8 @@ class HubService:
         account, refusal = self._account(site, user, groups)
         link = self._links.by_name.get(site.name)
         trouble = link.explanation if link is not None else ""
+        if not trouble and (why := self._facts.trouble(site.name)):
+            trouble = f"{site.title} takes nothing now: {why}"
         if not trouble and facts is None and self._facts.late(site.name):
             trouble = f"{site.title} does not answer"
         reason = trouble or refusal
@@ -183,7 +185,7 @@ class HubService:
             title=site.title,
             kind=site.kind,
             description=site.description,
-            kernels=site.carrier.direct is not None,
+            kernels=True,
             open=not reason,
             reason=reason,
             account=account,

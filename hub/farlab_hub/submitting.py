@@ -1,4 +1,8 @@
-"""Sending new workloads to their sites, again and again until a plugin takes or refuses them."""
+"""Sending new workloads to their sites, again and again until a site takes or refuses them.
+
+A notebook server's pod in Kubernetes is made by KubeSpawner, in the hub. It is not sent but waited
+for, and watched from then on like all others.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,14 @@ from farlab_sites.carriers import CarrierError, CarrierRejected
 from .errands import Errands
 from .journal import Journal
 from .links import Links, SiteLink
-from .models import Change, Workload, now
+from .models import SERVER, Change, Workload, now
 from .states import State
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 120.0  # seconds from the request until an unreachable site fails the workload
 PAUSES = (0.5, 1.0, 2.0, 4.0, 5.0)  # seconds between tries
+GLANCE = 0.5  # seconds between two looks for a pod that the hub itself makes
 # A create whose answer never came may still be worked on at the site for this many seconds.
 UNCERTAIN = 10.0
 
@@ -65,6 +70,9 @@ class Submitter:
             return
         tries = 0
         try:
+            if made_by_hub(workload, link):
+                await self._adopt(workload, link)
+                return
             while await self._try(workload, link):
                 await self._errands.pause(workload.uid, PAUSES[min(tries, len(PAUSES) - 1)])
                 tries += 1
@@ -72,6 +80,33 @@ class Submitter:
             log.exception("workload %s cannot be submitted", workload.uid)
             self.doubt(workload.uid)
             await self._fail(workload.uid, "Rejected", "The hub service could not hand it over.")
+
+    async def _adopt(self, workload: Workload, link: SiteLink) -> None:
+        """Wait for the pod that the hub makes; give up when it does not come."""
+        uid = workload.uid
+        # From now on there may be one, for the cleaner to take away.
+        if await self._journal.store.try_to_submit(uid) is None:
+            return
+        while (found := await self._journal.store.get(uid)) is not None and not found.ended:
+            self.doubt(uid)
+            try:
+                status = (await link.carrier.status([dict(found.pod)])).get(uid)
+            except CarrierError as error:
+                link.failed(error)
+                if not await self._unreachable(uid, link):
+                    return
+            else:
+                link.answered()
+                if status is not None:
+                    self.trust(uid)
+                    words = f"Kubernetes has its pod {found.pod['metadata']['name']}"
+                    await self._journal.submitted(uid, status.job_id, words)
+                    return
+                if now() - found.created > PATIENCE:
+                    words = "The hub has not made its pod: it was restarted, or could not."
+                    await self._fail(uid, "NoPod", words)
+                    return
+            await self._errands.pause(uid, GLANCE)
 
     async def _try(self, workload: Workload, link: SiteLink) -> bool:
         """Send the workload once; True when it must be sent again."""
@@ -95,7 +130,8 @@ class Submitter:
                 return await self._unreachable(uid, link)
         link.answered()
         self.trust(uid)
-        await self._journal.submitted(uid, job_id, f"{link.site.title} has it as job {job_id}")
+        words = f"{link.site.title} has it" + (f" as job {job_id}" if job_id else "")
+        await self._journal.submitted(uid, job_id, words)
         return False
 
     async def _fail(self, uid: str, reason: str, message: str) -> None:
@@ -115,6 +151,11 @@ class Submitter:
         waiting = Change(state=State.REQUESTED, reason=reason, message="")
         await self._journal.change(uid, waiting)
         return True
+
+
+def made_by_hub(workload: Workload, link: SiteLink) -> bool:
+    """Say whether KubeSpawner makes a workload's pod, and not this service."""
+    return workload.kind == SERVER and link.site.carrier.kubernetes is not None
 
 
 async def _create(link: SiteLink, submission: dict[str, Any]) -> str:

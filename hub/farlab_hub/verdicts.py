@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from farlab_sites.carriers import PodStatus
 
-from .models import Change, Workload
+from .models import SERVER, Change, Workload
 from .states import State
 from .words import exit_words, running_reason
 
@@ -40,7 +40,9 @@ def judge(workload: Workload, status: PodStatus, lost: str = "") -> Change:
 
 def _running(workload: Workload, status: PodStatus, lost: str) -> Change:
     node = status.node or workload.node
-    state = State.READY if workload.state == State.READY else State.STARTING
+    # A server that the hub reaches at its pod has no agent to say so: the hub itself looks.
+    at_pod = workload.kind == SERVER and not workload.listeners
+    state = State.READY if at_pod or workload.state == State.READY else State.STARTING
     return Change(
         state=state,
         reason=running_reason(workload, node, lost),
@@ -76,13 +78,17 @@ def _ended(workload: Workload, status: PodStatus) -> Change:
     )
 
 
-def lost_job(workload: Workload) -> Change:
-    """Return what it means that a plugin does not know a job that it took."""
+def lost_job(workload: Workload, *, in_kubernetes: bool) -> Change:
+    """Return what it means that a site does not know a job that it took."""
+    if in_kubernetes:
+        name = workload.pod["metadata"]["name"]
+        words = f"Its pod {name} is gone from Kubernetes: it was deleted while nobody looked."
+        return Change(state=State.FAILED, reason="Deleted", message=words)
     job = f"job {workload.job_id}" if workload.job_id else "the job"
     return Change(
         state=State.FAILED,
         reason="Lost",
-        message=f"The site lost {job}: its plugin does not know it any more.",
+        message=f"The site lost {job}: it does not know it any more.",
     )
 
 

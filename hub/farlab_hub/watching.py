@@ -110,7 +110,9 @@ class Watcher:
     async def _miss(self, workload: Workload) -> None:
         self._misses[workload.uid] += 1
         if self._misses[workload.uid] >= MISSES:
-            await self._end(workload, self._exit(workload, at_once=True) or lost_job(workload))
+            in_kubernetes = self._link.site.carrier.kubernetes is not None
+            lost = lost_job(workload, in_kubernetes=in_kubernetes)
+            await self._end(workload, self._exit(workload, at_once=True) or lost)
 
     def _exit(self, workload: Workload, *, at_once: bool = False) -> Change | None:
         """Return the agent's word about the end, once the plugin had its time to say why."""

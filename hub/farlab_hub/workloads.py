@@ -21,14 +21,13 @@ from .errors import CannotCheckError, ConflictError, ForbiddenError, NotFoundErr
 from .journal import Journal
 from .limits import admit
 from .links import Links
-from .models import Change, Event, NewWorkload, Workload, now, reference
+from .models import SERVER, Change, Event, NewWorkload, Workload, now, reference
 from .states import ENDED, LIVE, State
 from .submitting import Submitter
 from .words import TAIL_LINES, tail_of
 
 log = logging.getLogger(__name__)
 
-SERVER = "server"
 LOOPBACK = "127.0.0.1"
 LAST_LINES = 10.0  # seconds that a log is followed after its job's end
 CANCEL_PATIENCE = 30.0  # seconds that a cancel waits for the job's end
@@ -74,7 +73,7 @@ class Workloads:
 
     async def _take(self, request: NewWorkload, site: Site, account: str | None) -> Workload:
         try:
-            listeners = await self._open_ports(request)
+            listeners = await self._open_ports(request, site)
             submission = _submission(request, account)
             workload = _new(request, account, listeners, submission["pod"])
             return await self._journal.store.add(
@@ -84,11 +83,14 @@ class Workloads:
             await self._relay.drop(request.uid)
             raise
 
-    async def _open_ports(self, request: NewWorkload) -> dict[int, int]:
+    async def _open_ports(self, request: NewWorkload, site: Site) -> dict[int, int]:
         """Return the workload's ports and what leads to each on this host: 0 where nothing does.
 
-        The hub's proxy connects to servers; all others are reached through the API alone.
+        The hub's proxy connects to servers; all others are reached through the API alone. On
+        ordinary nodes it connects to the server's pod, and there is no port of ours.
         """
+        if request.kind == SERVER and site.is_ordinary:
+            return {}
         if request.kind != SERVER:
             return dict.fromkeys(request.ports, 0)
         return {
@@ -235,7 +237,7 @@ def _same(known: Workload, request: NewWorkload) -> Workload:
 
 
 def _address(listeners: dict[int, int]) -> str:
-    listen = next(iter(listeners.values()))
+    listen = next(iter(listeners.values()), 0)
     return f"http://{LOOPBACK}:{listen}" if listen else ""
 
 

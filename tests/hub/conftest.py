@@ -218,7 +218,7 @@ class Workplace:
         self.folder = folder
         self.hub = hub
         self.hub_api = hub_api
-        self.sites = {name: FakeCarrier() for name in ("vega", "cloud")}
+        self.sites = {name: FakeCarrier() for name in ("vega", "cloud", "cluster")}
         self.secret = "open sesame, said the agent"
         self.carrier_for: Callable[[Site], Any] = lambda site: self.sites[site.name]
         self.database = ""

@@ -23,7 +23,7 @@ def workload(**facts: Any) -> Workload:
     values: dict[str, Any] = {
         "uid": "u", "owner": "alice", "server_name": "", "kind": "server", "site": "vega",
         "profile": "gpu", "account": None, "state": State.SUBMITTED, "reason": "", "message": "",
-        "job_id": "7", "node": "", "address": "", "listeners": {}, "secret_sha256": "",
+        "job_id": "7", "node": "", "address": "", "listeners": {8888: 4001}, "secret_sha256": "",
         "pod": {}, "created": 0.0, "updated": 0.0, "walltime": 3600.0,
     }  # fmt: skip
     return Workload(**{**values, **facts})

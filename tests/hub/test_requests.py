@@ -102,7 +102,6 @@ async def test_one_uid_belongs_to_one_announcement(place, running):
     ("change", "status", "code"),
     [
         ({"site": "nowhere"}, 404, "not-found"),
-        ({"site": "cluster"}, 404, "not-found"),
         ({"site": "vega", "groups": ["others"]}, 403, "forbidden"),
         ({"site": "vega", "owner": "bob"}, 403, "not-linked"),
     ],

@@ -101,7 +101,6 @@ async def test_a_choice_becomes_a_pod(place, running, ask):
         ({"profile": "gpu", "image": "/etc/passwd"}, 400, "must match /opt/"),
         ({"walltime": "9:00:00"}, 400, "Ask for 2:00:00 or less"),
         ({"walltime": "soon"}, 400, "8:00:00"),
-        ({"site": "cluster"}, 404, "direct carrier"),
         ({"name": "a\nb"}, 400, "control characters"),
         ({"uid": "7"}, 400, "UUID"),
     ],
@@ -169,7 +168,7 @@ async def test_sites_tell_what_can_be_chosen(running, ask):
     _, sites = await running.api.call("GET", "sites", token="alice")
     known = {site["name"]: site for site in sites}
     assert {name: site["kernels"] for name, site in known.items()} == {
-        "vega": True, "cloud": True, "cluster": False, "big": True,
+        "vega": True, "cloud": True, "cluster": True, "big": True,
     }  # fmt: skip
     cpu, gpu = known["big"]["profiles"]
     assert [size["key"] for size in cpu["sizes"]] == ["2-cpu", "4-cpu"]
