@@ -144,6 +144,13 @@ def test_restarts_and_the_last_state_are_shown() -> None:
     assert container["lastState"] == {"terminated": {"exitCode": 1, "reason": "Error"}}
 
 
+def test_a_pod_whose_container_waits_for_its_next_start_runs() -> None:
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    status = told(state, restartCount=1, lastState=ended(1, "Error"))
+    assert status["phase"] == "Running"
+    assert condition(status, "Ready")["status"] == "False"
+
+
 def test_times_of_what_has_not_changed_stay() -> None:
     old = "2026-01-01T00:00:00Z"
     conditions = [
@@ -189,7 +196,7 @@ def test_a_container_that_the_site_does_not_name_waits() -> None:
 
 
 def test_odd_values_do_not_reach_the_api_server() -> None:
-    said = answer(RUNNING, restartCount=-1, imageID=7, lastState="x", image=None)
+    said = answer(RUNNING, restartCount=-1, imageID=7, lastState={"odd": 1}, image=None)
     [container] = told_status(make(), said, HOST, NOW)["containerStatuses"]
     assert container["restartCount"] == 0
     assert container["imageID"] == ""
