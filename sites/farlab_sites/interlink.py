@@ -64,6 +64,7 @@ class Container(_Wire):
 
     name: str
     state: State = State()
+    last: State | None = Field(None, alias="lastState")
 
 
 class Status(_Wire):

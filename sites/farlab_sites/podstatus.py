@@ -31,7 +31,8 @@ def pod_status(status: Status) -> PodStatus:
     """Return a pod's state as interLink understands it.
 
     A pod has ended when all its containers have, or when an init container failed; it has
-    failed when one of them did. It runs while any container runs; until then it waits.
+    failed when one of them did. It runs while any container runs, or waits to run once more;
+    until then it waits.
     """
     containers, inits = status.containers or [], status.init_containers or []
     base = PodStatus(status.uid, status.job_id, "Waiting", node=status.node)
@@ -43,6 +44,11 @@ def pod_status(status: Status) -> PodStatus:
         if container.state.running:
             started = container.state.running.started_at
             return replace(base, phase="Running", reason="Running", started_at=started)
+    for container in containers:
+        if container.state.waiting and container.last and container.last.terminated:
+            started = container.last.terminated.started_at
+            reason = container.state.waiting.reason
+            return replace(base, phase="Running", reason=reason, started_at=started)
     return _waiting(base, inits, containers)
 
 

@@ -120,7 +120,6 @@ async def test_a_silent_job_shows_what_the_batch_system_wrote(plugin: Client, ho
     [
         ({"Tail": 1, "Bytes": 1}, "not for both"),
         ({"SinceSeconds": 1, "SinceTime": "2026-01-01T00:00:00Z"}, "not for both"),
-        ({"Previous": True}, "never started again"),
         ({"Tail": -1}, "Opts.Tail"),
         ({"SinceTime": "yesterday"}, "Opts.SinceTime"),
     ],

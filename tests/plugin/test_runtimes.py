@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,14 +19,13 @@ from farlab_real.plugin_pods import (
     running,
     settings,
 )
+from farlab_real.podman import IMAGE, Podman
 from farlab_sites.plugin.config import RuntimeCommands
 from farlab_sites.plugin.errors import Refusal
 from farlab_sites.plugin.plan import choose_runtime
 from farlab_sites.plugin.podspec import parse_pod
 from farlab_sites.plugin.runtimes import Launch, Wanted, launch
 from farlab_sites.plugin.volumes import Bind, rewriter
-
-IMAGE = "localhost/farlab-test:1"
 
 
 def wanted(**more: object) -> Wanted:
@@ -147,32 +144,8 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """How podman is called here, with an own store that holds one small image made offline."""
     missing = [name for name in ("podman", "runc", "busybox") if shutil.which(name) is None]
     assert not missing, "as root: apt-get install podman runc busybox-static"
-    folder = tmp_path_factory.mktemp("podman")
-    tar = folder / "image.tar"
-    with tarfile.open(tar, "w") as archive:
-        archive.add("/bin/busybox", "bin/busybox")
-        for name in ("sh", "env", "cat", "sleep", "id", "ls", "echo"):
-            link = tarfile.TarInfo(f"bin/{name}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            archive.addfile(link)
-        for name in ("tmp", "etc"):
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o777
-            archive.addfile(entry)
-    command = ["podman", "--root", f"{folder}/root", "--runroot", f"{folder}/run"]
-    command += ["--storage-driver", "vfs", "--runtime", "runc", "--cgroup-manager", "cgroupfs"]
-    change = 'ENTRYPOINT ["/bin/echo", "from the image:"]'
-    done = subprocess.run(
-        [*command, "import", "--change", change, str(tar), IMAGE],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    yield command
-    left = subprocess.run(
-        [*command, "ps", "--all", "--quiet"], capture_output=True, text=True, timeout=60, check=True
-    )
-    subprocess.run([*command, "system", "reset", "--force"], capture_output=True, check=False)
-    assert left.stdout.strip() == "", "a container was left"
+    with Podman(tmp_path_factory.mktemp("podman")) as own:
+        yield own.command
 
 
 async def test_a_container_with_everything(home: Path, podman: list[str]) -> None:

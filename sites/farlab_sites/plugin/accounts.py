@@ -324,6 +324,20 @@ def _remove_empty(folder: Path) -> bool:
     return not folder.exists()
 
 
+async def write_word(account: Account | None, path: Path, word: str) -> None:
+    """Write a short private file into a folder of the account's; no error when that is gone.
+
+    Raises:
+        AccountError: it cannot be written.
+
+    """
+    script = 'umask 077; test ! -d "$1" || printf %s "$3" > "$1/$2"'
+    argv = ["/bin/sh", "-c", script, "sh", str(path.parent), path.name, word]
+    done = await run(account, argv)
+    if done.code:
+        raise AccountError(f"could not write {path}: {done.err.strip()}")
+
+
 async def read_file(
     account: Account | None, path: Path, *, tail: int = 0, start: int = 0, most: int = MOST_READ
 ) -> bytes | None:

@@ -85,8 +85,6 @@ def parse_request(body: object) -> LogRequest:
         raise Refusal(400, "Opts: ask for Tail (lines) or Bytes, not for both")
     if options.since_seconds and options.since_time and options.since_time.year > ZERO_YEAR:
         raise Refusal(400, "Opts: ask for SinceSeconds or SinceTime, not for both")
-    if options.previous:
-        raise Refusal(400, "Opts: there is no Previous: a container is never started again")
     return request
 
 
@@ -102,7 +100,9 @@ async def stream(pods: Pods, request: LogRequest) -> AsyncIterator[bytes]:
     names = [c["name"] for c in (*spec["initContainers"], *spec["containers"])]
     if request.container not in names:
         raise Refusal(400, f"the pod has no container {request.container!r}: {', '.join(names)}")
-    log = Log(pods, record, request.container)
+    log = Log(pods, record, request.container, previous=request.options.previous)
+    if request.options.previous and not await log.exists():
+        raise Refusal(400, f"the container {request.container} was not started again")
     return _limited(log.read(request.options), request.options.limit)
 
 
@@ -118,13 +118,20 @@ async def _limited(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[by
 class Log:
     """One container's output."""
 
-    def __init__(self, pods: Pods, record: Record, container: str) -> None:
+    def __init__(
+        self, pods: Pods, record: Record, container: str, *, previous: bool = False
+    ) -> None:
         self._pods = pods
         self._record = record
         self._folder = Path(record.folder)
-        self._path = self._folder / "logs" / f"{container}.log"
+        name = f"{container}.previous.log" if previous else f"{container}.log"
+        self._path = self._folder / "logs" / name
         self._sizes: list[int] = []
         self._times: list[float] = []
+
+    async def exists(self) -> bool:
+        """Tell whether there is such an output."""
+        return await self._part(self._path) is not None
 
     async def read(self, options: Options) -> AsyncIterator[bytes]:
         """Yield the output; with `follow` until the job has ended."""

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from farlab_sites.plugin import job
+from farlab_sites.plugin.care import care, is_watched, restart_policy
 from farlab_sites.plugin.carried import Carried
 from farlab_sites.plugin.config import Runtime, Settings
 from farlab_sites.plugin.environ import environment, expand
 from farlab_sites.plugin.errors import Refusal
 from farlab_sites.plugin.podspec import Container, Pod
-from farlab_sites.plugin.runtimes import FORWARD, Launch, Wanted, launch
+from farlab_sites.plugin.runtimes import FORWARD, Launch, Wanted, launch, run_beside
 from farlab_sites.plugin.volumes import Volume, binds, rewriter, volumes
 
 ANNOTATION = "farlab/runtime"
@@ -32,6 +33,19 @@ class Plan:
 
     files: Archive  # path in the job's folder -> content and mode
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Start:
+    """How one container is started, and how it is looked after then."""
+
+    name: str
+    launch: Launch
+    care: dict[str, Any]
+
+    def spec(self) -> dict[str, Any]:
+        """Return the container's entry in pod.json: no value of a variable is in it."""
+        return {**self.launch.spec(self.name), **self.care}
 
 
 @cache
@@ -86,11 +100,19 @@ def plan(pod: Pod, carried: Carried, settings: Settings, folder: Path) -> Plan:
     runtime = choose_runtime(pod, settings)
     known = {volume.name: volume for volume in made}
 
-    def start(container: Container) -> tuple[str, Launch]:
+    def start(container: Container) -> Start:
         env = environment(pod, container, carried)
         wanted = _wanted(pod, container, env, known, folder)
-        fitted = _without_mounts(wanted, folder, known) if runtime == "none" else wanted
-        return container.name, launch(runtime, fitted, settings.commands)
+
+        def fitted(wanted: Wanted) -> Wanted:
+            return _without_mounts(wanted, folder, known) if runtime == "none" else wanted
+
+        def beside(command: tuple[str, ...]) -> dict[str, Any]:
+            return run_beside(runtime, fitted(replace(wanted, command=command, args=())), commands)
+
+        commands = settings.commands
+        started = launch(runtime, fitted(wanted), commands)
+        return Start(container.name, started, care(container, beside))
 
     init = [start(container) for container in pod.spec.init]
     main = [start(container) for container in pod.spec.containers]
@@ -98,8 +120,8 @@ def plan(pod: Pod, carried: Carried, settings: Settings, folder: Path) -> Plan:
         RUNNER: (runner_archive(), 0o600),
         "pod.json": (_description(pod, settings, _folders(pod, made), init, main), 0o600),
     }
-    for name, started in (*init, *main):
-        files.update(_private(name, started))
+    for one in (*init, *main):
+        files.update(_private(one.name, one.launch))
     for volume in made:
         files.update(_files(volume))
     return Plan(files, tuple(warnings))
@@ -109,8 +131,8 @@ def _description(
     pod: Pod,
     settings: Settings,
     folders: dict[str, list[str]],
-    init: list[tuple[str, Launch]],
-    main: list[tuple[str, Launch]],
+    init: list[Start],
+    main: list[Start],
 ) -> bytes:
     """Return pod.json: what the pod runner starts, without any value of a variable."""
     local = settings.driver.local is not None
@@ -122,8 +144,9 @@ def _description(
         "memory": pod.memory() if local else 0,
         "forward": list(FORWARD),
         "volumes": folders,
-        "init": [started.spec(name) for name, started in init],
-        "containers": [started.spec(name) for name, started in main],
+        "restart": restart_policy(pod),
+        "init": [one.spec() for one in init],
+        "containers": [one.spec() for one in main],
     }
     return json.dumps(content).encode()
 
@@ -212,5 +235,6 @@ def pruned(pod: Pod, manifest: dict[str, Any]) -> dict[str, Any]:
         "spec": {
             "containers": [{"name": c.name, "image": c.image} for c in pod.spec.containers],
             "initContainers": [{"name": c.name, "image": c.image} for c in pod.spec.init],
+            "watched": is_watched(pod),
         },
     }

@@ -20,6 +20,7 @@ from farlab_sites.plugin.config import Settings
 from farlab_sites.plugin.driver import BatchSystemDown, Driver, Job, JobState, SubmitError
 from farlab_sites.plugin.errors import Refusal
 from farlab_sites.plugin.folders import Folders, write_files
+from farlab_sites.plugin.grace import shorten
 from farlab_sites.plugin.plan import RUNNER, Plan, plan, pruned, runner_command
 from farlab_sites.plugin.podspec import Pod, identity, parse_pod
 from farlab_sites.plugin.statuses import (
@@ -349,7 +350,8 @@ class Pods:
         try:
             async with self._alone(uid):
                 record = self._store.get(uid)
-                if record is not None and record.stage != "deleting":
+                if record is not None:
+                    await shorten(record, manifest, self.account)
                     self._store.update(uid, "deleting")
         finally:
             self._unwanted.discard(uid)

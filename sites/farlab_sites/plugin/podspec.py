@@ -7,7 +7,7 @@ import shlex
 import uuid
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -128,6 +128,7 @@ class Mount(_Part):
     name: str
     path: Annotated[Text, Field(alias="mountPath", min_length=1)]
     sub_path: Text | None = Field(None, alias="subPath")
+    sub_path_expr: str | None = Field(None, alias="subPathExpr")
     read_only: bool | None = Field(None, alias="readOnly")
 
 
@@ -143,11 +144,82 @@ class Resources(_Part):
         return found
 
 
+class ContainerPort(_Part):
+    """A port that probes may name."""
+
+    number: int = Field(alias="containerPort")
+    name: str | None = None
+
+
+class ExecAction(_Part):
+    """A command that runs in the container."""
+
+    command: Annotated[tuple[Text, ...], Nullable] = ()
+
+
+class Header(_Part):
+    """A header of a request."""
+
+    name: str
+    value: str = ""
+
+
+class HttpGet(_Part):
+    """A request to the container."""
+
+    port: int | str
+    host: str | None = None
+    path: str | None = None
+    scheme: Literal["HTTP", "HTTPS"] | None = None
+    headers: Annotated[tuple[Header, ...], Nullable] = Field((), alias="httpHeaders")
+
+
+class TcpSocket(_Part):
+    """A connection to the container."""
+
+    port: int | str
+    host: str | None = None
+
+
+class Sleep(_Part):
+    """A wait."""
+
+    seconds: int = Field(ge=0)
+
+
+class Action(_Part):
+    """What a probe or a hook does: one of these."""
+
+    run: ExecAction | None = Field(None, alias="exec")
+    http: HttpGet | None = Field(None, alias="httpGet")
+    tcp: TcpSocket | None = Field(None, alias="tcpSocket")
+    sleep: Sleep | None = None
+
+
+class Probe(Action):
+    """A look at a container, again and again; None stands for Kubernetes' default."""
+
+    delay: int | None = Field(None, alias="initialDelaySeconds", ge=0)
+    period: int | None = Field(None, alias="periodSeconds", ge=0)
+    timeout: int | None = Field(None, alias="timeoutSeconds", ge=0)
+    successes: int | None = Field(None, alias="successThreshold", ge=0)
+    failures: int | None = Field(None, alias="failureThreshold", ge=0)
+    grace: int | None = Field(None, alias="terminationGracePeriodSeconds", ge=0)
+
+
+class Lifecycle(_Part):
+    """What happens right after a container's start and before its end."""
+
+    start: Action | None = Field(None, alias="postStart")
+    stop: Action | None = Field(None, alias="preStop")
+
+
 class SecurityContext(_Part):
     """The few fields that mean something outside Kubernetes."""
 
     user: int | None = Field(None, alias="runAsUser", ge=0)
     group: int | None = Field(None, alias="runAsGroup", ge=0)
+    privileged: bool | None = None
     escalation: bool | None = Field(None, alias="allowPrivilegeEscalation")
 
 
@@ -164,6 +236,17 @@ class Container(_Part):
     mounts: Annotated[tuple[Mount, ...], Nullable] = Field((), alias="volumeMounts")
     resources: Annotated[Resources, BeforeValidator(_no_mapping)] = Resources()
     security: SecurityContext | None = Field(None, alias="securityContext")
+    ports: Annotated[tuple[ContainerPort, ...], Nullable] = ()
+    readiness: Probe | None = Field(None, alias="readinessProbe")
+    liveness: Probe | None = Field(None, alias="livenessProbe")
+    startup: Probe | None = Field(None, alias="startupProbe")
+    lifecycle: Lifecycle | None = None
+    restart: str | None = Field(None, alias="restartPolicy")
+
+    def probes(self) -> dict[str, Probe]:
+        """Return the probes by kind."""
+        kinds = {"readiness": self.readiness, "liveness": self.liveness, "startup": self.startup}
+        return {kind: probe for kind, probe in kinds.items() if probe is not None}
 
 
 class Metadata(_Part):
@@ -186,6 +269,7 @@ class Spec(_Part):
     volumes: Annotated[tuple[dict[str, Any], ...], Nullable] = ()
     deadline: int | None = Field(None, alias="activeDeadlineSeconds", ge=1)
     grace: int | None = Field(None, alias="terminationGracePeriodSeconds", ge=0)
+    restart: Literal["Always", "OnFailure", "Never"] | None = Field(None, alias="restartPolicy")
     node: str | None = Field(None, alias="nodeName")
     service_account: str | None = Field(None, alias="serviceAccountName")
     security: SecurityContext | None = Field(None, alias="securityContext")
@@ -267,7 +351,24 @@ def parse_pod(manifest: object) -> Pod:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise Refusal(400, f"pod.spec: two containers are named {doubled[0]!r}: rename one")
+    for container in (*pod.spec.containers, *pod.spec.init):
+        _refuse_uncarried(container)
     return pod
+
+
+def _refuse_uncarried(container: Container) -> None:
+    """Refuse what would silently be something else at a site."""
+    if container.security and container.security.privileged:
+        raise Refusal(
+            400,
+            f"container {container.name}: a privileged container can't run at a site: remove"
+            " securityContext.privileged",
+        )
+    if any(mount.sub_path_expr for mount in container.mounts):
+        raise Refusal(
+            400,
+            f"container {container.name}: subPathExpr can't be carried to a site: use subPath",
+        )
 
 
 def identity(manifest: object) -> str:

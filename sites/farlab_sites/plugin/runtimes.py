@@ -89,6 +89,20 @@ def launch(runtime: Runtime, wanted: Wanted, commands: RuntimeCommands) -> Launc
     return plain(wanted)
 
 
+def run_beside(runtime: Runtime, wanted: Wanted, commands: RuntimeCommands) -> dict[str, Any]:
+    """Return the action, as in pod.json, that runs a command in a container that runs already.
+
+    apptainer can't enter one: the command gets a container like it, with the same files.
+    """
+    if runtime == "podman":
+        name = _podmans_name(wanted)
+        inside = [*commands.podman, "exec", name, *wanted.command]
+        there = [*commands.podman, "wait", "--condition=running", "--interval=250ms", name]
+        return {"exec": inside, "first": there}
+    made = launch(runtime, wanted, commands)
+    return {"exec": [*made.launcher, *made.argv]}
+
+
 def plain(wanted: Wanted) -> Launch:
     """Start the command itself; an image is the folder of an environment, whose bin/ comes first.
 
@@ -115,7 +129,7 @@ def plain(wanted: Wanted) -> Launch:
 
 def podman(wanted: Wanted, command: Sequence[str]) -> Launch:
     """Start a container with podman, in the host's network and with the limits of the job."""
-    name = f"farlab-{wanted.pod_uid}-{wanted.name}"
+    name = _podmans_name(wanted)
     own = {name: value for name, value in wanted.env.items() if _changes_podman(name)}
     env = {name: value for name, value in wanted.env.items() if name not in own}
     env_file = f"{wanted.folder}/env/{wanted.name}.list"
@@ -140,6 +154,10 @@ def podman(wanted: Wanted, command: Sequence[str]) -> Launch:
         cleanup=(*command, "rm", "--force", "--ignore", "--time=0", name),
         files={f"{wanted.name}.list": "".join(map(_line, own.items())).encode()},
     )
+
+
+def _podmans_name(wanted: Wanted) -> str:
+    return f"farlab-{wanted.pod_uid}-{wanted.name}"
 
 
 def _changes_podman(name: str) -> bool:

@@ -54,16 +54,23 @@ def _statuses(record: Record, kind: str, state: JobState, report: Json) -> Itera
         only = not record.pod["spec"]["initContainers"] and len(record.pod["spec"][kind]) == 1
         inner = container_state(state, told, trust_job=only)
         ended = inner.get("terminated", {})
+        running = "running" in inner
+        last = told.get("last")
         yield {
             "name": container["name"],
             "image": container["image"],
             "imageID": "",
-            "restartCount": 0,
-            "ready": "running" in inner or (kind == "initContainers" and _well(ended)),
-            "started": "running" in inner,
+            "restartCount": _count(told.get("restarts")),
+            "ready": (running and told.get("ready") is not False)
+            or (kind == "initContainers" and _well(ended)),
+            "started": running and told.get("started") is not False,
             "state": inner,
-            "lastState": {},
+            "lastState": {"terminated": _ended(state, last)} if isinstance(last, dict) else {},
         }
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and 0 < value < 1 << 31 else 0
 
 
 def _well(ended: Json) -> bool:
@@ -80,6 +87,9 @@ def container_state(state: JobState, told: Json, *, trust_job: bool) -> Json:
         return {"terminated": _ended(state, told)}
     if state.phase == "Terminated":
         return {"terminated": _cut_off(state, told)}
+    if state.phase == "Running" and told.get("state") == "waiting" and told.get("reason"):
+        words = {"reason": _text(told["reason"], WORD)}
+        return {"waiting": words | {"message": _text(told.get("message"), SENTENCE)}}
     if state.phase == "Running" and (told.get("state") == "running" or trust_job):
         started = told.get("started_at") or state.started_at
         return {"running": {"startedAt": timestamp(started)}}
@@ -159,4 +169,5 @@ def worth_reading(record: Record, state: JobState) -> bool:
     """Tell whether the runner's report can say more than the batch system does."""
     spec = record.pod["spec"]
     several = len(spec["containers"]) + len(spec["initContainers"]) > 1
-    return state.phase == "Terminated" or (state.phase == "Running" and several)
+    watched = several or spec.get("watched", False)
+    return state.phase == "Terminated" or (state.phase == "Running" and watched)

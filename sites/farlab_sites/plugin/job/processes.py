@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 PATIENCE = 20.0  # seconds for killed processes to disappear
+STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+SIGNALS = STOPS | {signal.SIGCHLD}
 
 
 def write_atomically(path: Path, text: str, *, sync: bool = False) -> None:
@@ -96,6 +98,18 @@ def signal_quietly(pid: int, number: int, group: bool = False) -> None:
     """Send a signal to a process or its group, which may be gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         (os.killpg if group else os.kill)(pid, number)
+
+
+def kill_group(pid: int) -> None:
+    """Kill a child that began with `fresh_session`, and what it has started."""
+    signal_quietly(pid, signal.SIGKILL)  # it may not have made its group yet
+    signal_quietly(pid, signal.SIGKILL, group=True)
+
+
+def fresh_session() -> None:
+    """Prepare a child: its own session and group, no blocked signal."""
+    os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def run_quietly(argv: list[str]) -> None:

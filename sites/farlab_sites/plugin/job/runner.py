@@ -13,12 +13,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from farlab_sites.plugin.job.container import Container
 from farlab_sites.plugin.job.processes import (
+    SIGNALS,
+    STOPS,
     descendants,
     end_all,
+    fresh_session,
     node_name,
     oom_kills,
     private_memory,
@@ -29,51 +34,8 @@ from farlab_sites.plugin.job.processes import (
 
 TICK = 0.5  # seconds between looks at logs and clocks; ends of processes are noticed at once
 MEMORY_TICK = 3.0  # seconds between looks at the memory of every process of the pod
-STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-SIGNALS = STOPS | {signal.SIGCHLD}
 PR_SET_CHILD_SUBREAPER = 36
-
-
-class Container:
-    """One container and how it is."""
-
-    def __init__(self, spec: dict[str, Any], folder: Path, init: bool) -> None:
-        self.spec = spec
-        self.name: str = spec["name"]
-        self.log = folder / "logs" / f"{self.name}.log"
-        self.pid = 0
-        self.size = 0
-        self.report: dict[str, Any] = {"init": init, "state": "waiting"}
-
-    @property
-    def running(self) -> bool:
-        """Tell whether its main process is alive."""
-        return bool(self.report["state"] == "running")
-
-    def started(self, pid: int) -> None:
-        """Note that it runs."""
-        self.pid = pid
-        self.report.update(state="running", started_at=time.time())
-
-    def ended(self, code: int, reason: str, message: str = "") -> None:
-        """Note how it ended."""
-        self.report.setdefault("started_at", time.time())
-        self.report.update(
-            state="terminated",
-            finished_at=time.time(),
-            exit_code=code,
-            reason=reason,
-            message=message,
-        )
-
-    def note_growth(self) -> None:
-        """Write down when its output grew, for those who read the log by time."""
-        with contextlib.suppress(OSError):  # the user may do with the file as they like
-            size = self.log.lstat().st_size
-            if size > self.size:
-                self.size = size
-                with self.log.with_suffix(".times").open("a") as file:
-                    file.write(f"{size} {time.time():.3f}\n")
+GRACE = "grace"  # a file with the seconds that whoever deletes the pod leaves it
 
 
 class Runner:
@@ -89,9 +51,9 @@ class Runner:
         self.limit: float | None = self.pod["walltime"]  # seconds from the beginning
         self.deadline = self._deadline()
         self.stopped: tuple[str, str] | None = None  # reason, message
-        self.kill_at: float | None = None
         self.memory_at = 0.0
         self.oom_before = oom_kills()
+        self.closing = False  # the main containers have ended
 
     def _deadline(self) -> int | None:
         """Return the epoch second at which the pod must end."""
@@ -100,28 +62,56 @@ class Runner:
             ends.append(int(os.environ["SLURM_JOB_END_TIME"]))
         return min(ends) if ends else None
 
+    @property
+    def everything(self) -> tuple[Container, ...]:
+        """All containers, in their order."""
+        return (*self.init, *self.main)
+
     def run(self) -> int:
         """Run everything; return the exit code for the job."""
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.write()
-        for container in self.init:
-            self.start(container)
-            self.wait()
-            if container.report["exit_code"]:
-                self._skip(f"init container {container.name} failed: see its log")
-                break
-        for container in self.main:
-            if container.report["state"] == "waiting":
+        if self._initialise():
+            for container in self.main:
                 self.start(container)
-        self.wait()
+        self.wait(lambda: not any(container.alive for container in self.main))
+        self._end_sidecars()
         self.sweep()
         self.write(ended=True)
-        codes = [c.report["exit_code"] for c in (*self.init, *self.main) if "exit_code" in c.report]
+        codes = [c.report.get("exit_code", 0) for c in self.everything if not c.sidecar]
         return next((code for code in codes if code), 0)
 
+    def _initialise(self) -> bool:
+        """Run the init containers one by one; False when one failed and so the pod has."""
+        for container in self.init:
+            self.start(container)
+            if container.sidecar:
+                self._wait_for_start(container)
+                continue
+            self._wait_for_end(container)
+            if container.report["exit_code"]:
+                self._skip(f"init container {container.name} failed: see its log")
+                return False
+        return True
+
+    def _end_sidecars(self) -> None:
+        """End the containers that only serve the others, the last one first."""
+        self.closing = True
+        for container in reversed(self.init):
+            if container.restart_at is not None:
+                self._give_up(container)
+            container.end(self.pod["grace"], "Completed", "The other containers have ended.")
+            self._wait_for_end(container)
+
+    def _wait_for_start(self, container: Container) -> None:
+        self.wait(lambda: not container.alive or container.report["started"])
+
+    def _wait_for_end(self, container: Container) -> None:
+        self.wait(lambda: not container.alive)
+
     def _skip(self, why: str) -> None:
-        for container in (*self.init, *self.main):
+        for container in self.everything:
             if container.report["state"] == "waiting":
                 container.ended(1, "Error", f"not started: {why}")
 
@@ -131,7 +121,7 @@ class Runner:
             "node": node_name(),
             "deadline": self.deadline,
             "ended": ended,
-            "containers": {c.name: c.report for c in (*self.init, *self.main)},
+            "containers": {c.name: c.report for c in self.everything},
         }
         try:
             write_atomically(self.folder / "status.json", json.dumps(status))
@@ -169,7 +159,10 @@ class Runner:
         if self.stopped:
             container.ended(143, *self.stopped)
             return
+        if container.report["restarts"]:
+            container.keep_log()
         spec, env = container.spec, self.environment(container.spec)
+        cwd = spec["cwd"] or env["HOME"]
         argv = [*limits(spec["launcher"]), *spec["argv"]]
         program = shutil.which(argv[0], path=env["PATH"])
         try:
@@ -180,14 +173,14 @@ class Runner:
                     stdout=log,
                     stderr=log,
                     env=env,
-                    cwd=spec["cwd"] or env["HOME"],
+                    cwd=cwd,
                     preexec_fn=fresh_session,  # noqa: PLW1509 - there is one thread
                 )
         except (OSError, subprocess.SubprocessError) as error:
             container.ended(127, "StartError", self._why_not(spec, env, error))
         else:
             child.returncode = 0  # reaped here, not by subprocess
-            container.started(child.pid)
+            container.started(child.pid, env, cwd)
         self.write()
 
     @staticmethod
@@ -200,23 +193,48 @@ class Runner:
         hint = f"; looked in {env['PATH']}" if "/" not in program else ""
         return f"cannot start {program} on {node_name()}: {why}{hint}"
 
-    def wait(self) -> None:
-        """Return when no container runs."""
-        while any(container.running for container in (*self.init, *self.main)):
+    def wait(self, done: Callable[[], bool]) -> None:
+        """Look after every container until `done()`."""
+        while not done():
             found = signal.sigtimedwait(SIGNALS, TICK)
             if found and found.si_signo in STOPS:
                 self._told_to_stop()
             self.reap()
-            for container in (*self.init, *self.main):
-                container.note_growth()
             self.check_limits()
+            for container in self.everything:
+                self._tend(container)
+
+    def _tend(self, container: Container) -> None:
+        container.note_growth()
+        container.tend(self.pod["grace"])
+        if container.restart_at is not None:
+            if self.stopped:
+                self._give_up(container)
+            elif time.monotonic() >= container.restart_at:
+                container.restart_at = None
+                self.start(container)
+        if container.running and container.judge():
+            self.write()
+
+    @staticmethod
+    def _give_up(container: Container) -> None:
+        """Let a container that waits for its restart be as its last run has left it."""
+        last = container.report["last"]
+        container.ended(last["exit_code"], last["reason"], last["message"])
 
     def _told_to_stop(self) -> None:
         # A batch system warns shortly before the walltime with the same signal.
         if self.deadline and time.time() > self.deadline - 60:
-            self.stop("DeadlineExceeded", "The walltime of the job was over.")
+            why = ("DeadlineExceeded", "The walltime of the job was over.")
         else:
-            self.stop("Cancelled", "The job was cancelled.")
+            why = ("Cancelled", "The job was cancelled.")
+        self.stop(*why, self._grace_left())
+
+    def _grace_left(self) -> float:
+        own = float(self.pod["grace"])
+        with contextlib.suppress(OSError, ValueError):
+            return min(own, float((self.folder / GRACE).read_text()))
+        return own
 
     def reap(self) -> None:
         """Collect every process that ended; the pod's orphans end up here too."""
@@ -227,15 +245,38 @@ class Runner:
                 return
             if not pid:
                 return
-            for container in (*self.init, *self.main):
+            code = os.waitstatus_to_exitcode(status)
+            for container in self.everything:
                 if container.running and container.pid == pid:
-                    self._note_end(container, os.waitstatus_to_exitcode(status))
+                    self._note_end(container, code)
+                elif container.child_ended(pid, code, self.pod["grace"]):
+                    break
 
     def _note_end(self, container: Container, code: int) -> None:
         signal_quietly(container.pid, signal.SIGKILL, group=True)
         exit_code = 128 - code if code < 0 else code
+        self._say_end(container, code, exit_code)
+        if self._wanted_again(container, exit_code):
+            container.again()
+        self.write()
+
+    def _wanted_again(self, container: Container, exit_code: int) -> bool:
+        """Tell whether a container that ended is to run once more, as its pod's policy says."""
+        if self.stopped or self.closing:
+            return False
+        if container.sidecar:
+            return True
+        policy = self.pod["restart"]
+        if container.report["init"] or policy == "OnFailure":
+            return bool(exit_code) and policy != "Never"
+        return bool(policy == "Always")
+
+    def _say_end(self, container: Container, code: int, exit_code: int) -> None:
         if self.stopped:
             container.ended(exit_code or 143, *self.stopped)
+        elif container.ending:
+            asked = self.closing and code < 0  # a sidecar that ended as it was told to
+            container.ended(0 if asked else exit_code, *container.ending)
         elif code == 0:
             container.ended(0, "Completed")
         elif exit_code == 137 and oom_kills() > self.oom_before:
@@ -245,37 +286,31 @@ class Runner:
             container.ended(exit_code, "Error", f"Ended by signal {-code} ({name}).")
         else:
             container.ended(exit_code, "Error", f"Ended with exit code {exit_code}.")
-        self.write()
 
-    def stop(self, reason: str, message: str) -> None:
+    def stop(self, reason: str, message: str, grace: float) -> None:
         """Ask every container to end; those that do not are killed after the grace time."""
         if self.stopped:
             return
         self.stopped = (reason, message)
-        self.kill_at = time.monotonic() + self.pod["grace"]
-        for container in (*self.init, *self.main):
-            if container.running:
-                signal_quietly(container.pid, signal.SIGTERM, group=True)
+        for container in self.everything:
+            container.end(grace, reason, message)
 
     def check_limits(self) -> None:
         """Act on the clock and on the memory in use."""
         now = time.monotonic()
         if self.limit and now - self.began > self.limit:
-            self.stop("DeadlineExceeded", f"The walltime of {duration(self.limit)} was over.")
+            over = f"The walltime of {duration(self.limit)} was over."
+            self.stop("DeadlineExceeded", over, self.pod["grace"])
         if self.pod["memory"] and now > self.memory_at and not self.stopped:
             self.memory_at = now + MEMORY_TICK
             used = private_memory(descendants(os.getpid()))
             if used > self.pod["memory"]:
-                self.stop("OOMKilled", over_memory(used, self.pod["memory"]))
-                self.kill_at = now  # waiting would take memory from the others
-        if self.kill_at is not None and now >= self.kill_at:
-            for container in (*self.init, *self.main):
-                if container.running:
-                    signal_quietly(container.pid, signal.SIGKILL, group=True)
+                # At once: waiting would take memory from the others.
+                self.stop("OOMKilled", over_memory(used, self.pod["memory"]), 0)
 
     def sweep(self) -> None:
         """End whatever the containers left behind, in other sessions too."""
-        for container in (*self.init, *self.main):
+        for container in self.everything:
             container.note_growth()
             if container.pid:
                 run_quietly(container.spec["cleanup"])
@@ -316,9 +351,3 @@ def limits(launcher: list[str]) -> list[str]:
     pair = [min(n % (1 << 64), highest) for n in resource.getrlimit(resource.RLIMIT_NPROC)]
     text = {"nofile": "nofile={}:{}".format(*files), "nproc": "nproc={}:{}".format(*pair)}
     return [text.get(word[1:-1], word) if word[:1] == "{" else word for word in launcher]
-
-
-def fresh_session() -> None:
-    """Prepare a child: its own session and group, no blocked signal."""
-    os.setsid()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
