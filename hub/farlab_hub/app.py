@@ -50,6 +50,12 @@ class FarlabHub(Application):
         help="What the agents in kernels dial, such as wss://hub.example.org/relay. "
         "Default: the relay's address on this host.",
     ).tag(config=True)
+    ports_host = Unicode(
+        "127.0.0.1",
+        help="How the hub's proxy reaches the ports that lead to servers, such as the name of a "
+        "headless Service of Kubernetes. With another one than 127.0.0.1 they are open at every "
+        "address of this host: let only the hub and its proxy connect.",
+    ).tag(config=True)
     db_url = Unicode(
         "",
         help="Another database than SQLite in the state folder, such as "
@@ -69,6 +75,7 @@ class FarlabHub(Application):
         "relay-ip": "FarlabHub.relay_ip",
         "relay-port": "FarlabHub.relay_port",
         "relay-url": "FarlabHub.relay_url",
+        "ports-host": "FarlabHub.ports_host",
         "db-url": "FarlabHub.db_url",
         "namespace": "FarlabHub.namespace",
     }
@@ -102,6 +109,7 @@ class FarlabHub(Application):
                 upstreams={"hub": host_and_port(hub.api_url), "farlab": (host, port)},
                 relay_url=self.relay_url,
                 database=self.db_url,
+                ports_host=self.ports_host,
             )
             try:
                 await self._start_relay(service)

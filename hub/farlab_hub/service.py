@@ -31,7 +31,7 @@ from .tunnels import Tunnels
 from .vault import Vault
 from .views import SiteView, profile_views
 from .watching import TICK, Watcher
-from .workloads import Workloads
+from .workloads import LOOPBACK, Workloads
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ class HubService:
     """Everything that the API talks to, in one event loop with the relay.
 
     `upstreams` are what jobs may call, by name; `relay_url` is what agents dial (empty: the relay's
-    address on this host); `database` is another one than SQLite in the state folder.
+    address on this host); `database` is another one than SQLite in the state folder; `ports_host`
+    is how the hub's proxy reaches this host.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class HubService:
         upstreams: Mapping[str, tuple[str, int]],
         relay_url: str = "",
         database: str = "",
+        ports_host: str = LOOPBACK,
         tick: float = TICK,
     ) -> None:
         self.gatekeeper = gatekeeper
@@ -78,6 +80,7 @@ class HubService:
             agents=self._agents,
             submitter=self._submitter,
             cleaner=self._cleaner,
+            ports_host=ports_host,
         )
         self.kernels = Kernels(self._links, self.workloads)
         self._relay_url = relay_url

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -46,6 +47,7 @@ class Workloads:
         agents: Agents,
         submitter: Submitter,
         cleaner: Cleaner,
+        ports_host: str = LOOPBACK,
     ) -> None:
         self._links = links
         self._accounts = accounts
@@ -54,6 +56,9 @@ class Workloads:
         self._agents = agents
         self._submitter = submitter
         self._cleaner = cleaner
+        self._ports_host = ports_host
+        # A name leads to an address that this machine may not know beforehand.
+        self._listen_at = LOOPBACK if ports_host == LOOPBACK else "0.0.0.0"  # noqa: S104
         self._announcing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def announce(self, request: NewWorkload) -> Workload:
@@ -75,7 +80,10 @@ class Workloads:
         try:
             listeners = await self._open_ports(request, site)
             submission = _submission(request, account)
-            workload = _new(request, account, listeners, submission["pod"])
+            workload = replace(
+                _new(request, account, listeners, submission["pod"]),
+                address=_address(listeners, self._ports_host),
+            )
             return await self._journal.store.add(
                 workload, submission, lambda crowd: admit(site, request, crowd), request.key
             )
@@ -94,7 +102,7 @@ class Workloads:
         if request.kind != SERVER:
             return dict.fromkeys(request.ports, 0)
         return {
-            port: await self._relay.open_port(request.uid, port, host=LOOPBACK)
+            port: await self._relay.open_port(request.uid, port, host=self._listen_at)
             for port in request.ports
         }
 
@@ -105,8 +113,8 @@ class Workloads:
                 port: await self._reopen(workload.uid, port, listen) if listen else 0
                 for port, listen in workload.listeners.items()
             }
-            if listeners != workload.listeners:
-                address = _address(listeners)
+            address = _address(listeners, self._ports_host)
+            if (listeners, address) != (workload.listeners, workload.address):
                 log.warning("workload %s moves to %s", workload.uid, address)
                 await self._journal.store.move(workload.uid, listeners, address)
             if workload.agent:
@@ -117,10 +125,10 @@ class Workloads:
 
     async def _reopen(self, uid: str, port: int, listen: int) -> int:
         try:
-            return await self._relay.open_port(uid, port, host=LOOPBACK, listen=listen)
+            return await self._relay.open_port(uid, port, host=self._listen_at, listen=listen)
         except OSError as error:
             log.warning("port %d is taken: %s", listen, error)
-            return await self._relay.open_port(uid, port, host=LOOPBACK)
+            return await self._relay.open_port(uid, port, host=self._listen_at)
 
     async def find(
         self, owner: str | None = None, *, ended: bool = False, newest: int | None = None
@@ -236,9 +244,9 @@ def _same(known: Workload, request: NewWorkload) -> Workload:
     return known
 
 
-def _address(listeners: dict[int, int]) -> str:
+def _address(listeners: dict[int, int], host: str) -> str:
     listen = next(iter(listeners.values()), 0)
-    return f"http://{LOOPBACK}:{listen}" if listen else ""
+    return f"http://{host}:{listen}" if listen else ""
 
 
 def _new(
@@ -260,7 +268,7 @@ def _new(
         message="",
         job_id="",
         node="",
-        address=_address(listeners),
+        address="",
         listeners=listeners,
         secret_sha256=request.secret_sha256,
         pod=reference(pod),

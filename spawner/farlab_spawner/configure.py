@@ -43,6 +43,7 @@ def configure(
     relay_url: str = "",
     db_url: str = "",
     start_timeout: int = 3600,
+    service_url: str = "",
 ) -> None:
     """Set everything that a hub with Farlab needs on JupyterHub's configuration object `c`.
 
@@ -50,20 +51,30 @@ def configure(
     and the tokens; the ports are on loopback; `relay_url` is what jobs dial where they are on other
     machines; `db_url` another database than SQLite in `state_dir` (its password is in the file
     that PGPASSFILE names); `start_timeout` is how long, in seconds, a server may wait in a queue.
+    `service_url` is where the service runs by itself, as in Kubernetes: JupyterHub does not start
+    it then, `state_dir` holds nothing but the two tokens, and `relay_url` has to be given.
     Everything can be changed afterwards on `c`. Raises `CatalogueError` when the catalogue has
-    mistakes.
+    mistakes, ValueError when a token or `relay_url` is missing.
     """
+    if service_url and not relay_url:
+        msg = "relay_url is missing: beside service_url, say what jobs dial (wss://HUB/relay)"
+        raise ValueError(msg)
     file, state = Path(catalogue).absolute(), Path(state_dir).absolute()
     known = load_catalogue(file)
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     _set_spawner(c)
     c.FarlabSpawner.catalogue_file = str(file)
-    c.FarlabSpawner.service_url = f"http://127.0.0.1:{service_port}"
+    c.FarlabSpawner.service_url = service_url or f"http://127.0.0.1:{service_port}"
     c.FarlabSpawner.service_token_file = str(_token_file(state, CALLER))
     c.FarlabSpawner.relay_url = relay_url or f"ws://127.0.0.1:{relay_port}"
     c.FarlabSpawner.start_timeout = start_timeout
+    if service_url:
+        tokens = {name: _given_token(state, name) for name in (SERVICE, CALLER)}
+        _add_service(c, {"url": service_url}, tokens)
+        return
     options = {"relay-port": str(relay_port), "relay-url": relay_url, "db-url": db_url}
-    _add_service(c, file, state, service_port, options)
+    tokens = {name: _token(state, name) for name in (SERVICE, CALLER)}
+    _add_service(c, _managed(file, state, service_port, options), tokens)
     if all(site.carrier.direct for site in known.sites):
         _without_kubernetes(state)
 
@@ -81,23 +92,20 @@ def _set_spawner(c: Any) -> None:
     c.FarlabSpawner.consecutive_failure_limit = 0
 
 
-def _add_service(
-    c: Any, catalogue: Path, state: Path, port: int, options: Mapping[str, str]
-) -> None:
-    """Let JupyterHub run the Farlab service, and give spawner and users the right to use it."""
+def _managed(catalogue: Path, state: Path, port: int, options: Mapping[str, str]) -> dict[str, Any]:
+    """Return what JupyterHub needs to run the service itself."""
     command = [str(Path(sys.executable).with_name("farlab")), "hub", f"--catalogue={catalogue}"]
     command += [f"--state-dir={state}"]
     command += [f"--{name}={value}" for name, value in options.items() if value]
+    return {"url": f"http://127.0.0.1:{port}", "command": command}
+
+
+def _add_service(c: Any, service: Mapping[str, Any], tokens: Mapping[str, str]) -> None:
+    """Make the service known to JupyterHub, and give spawner and users the right to use it."""
     c.JupyterHub.services = [
         *_set_before(c.JupyterHub, "services", []),
-        {
-            "name": SERVICE,
-            "url": f"http://127.0.0.1:{port}",
-            "command": command,
-            "api_token": _token(state, SERVICE),
-            "display": False,
-        },
-        {"name": CALLER, "api_token": _token(state, CALLER), "display": False},
+        {"name": SERVICE, **service, "api_token": tokens[SERVICE], "display": False},
+        {"name": CALLER, "api_token": tokens[CALLER], "display": False},
     ]
     c.JupyterHub.custom_scopes = {
         **_set_before(c.JupyterHub, "custom_scopes", {}),
@@ -138,6 +146,21 @@ def _token(state: Path, name: str) -> str:
     with os.fdopen(handle, "w") as out:
         out.write(secrets.token_hex(32))
     return file.read_text()
+
+
+def _given_token(state: Path, name: str) -> str:
+    """Return a token that the operator has made for hub and service; raise ValueError if none."""
+    file = _token_file(state, name)
+    try:
+        token = file.read_text().strip()
+    except OSError as error:
+        token, words = "", error.strerror
+    else:
+        words = "it is empty"
+    if not token:
+        msg = f"{file}: {words}; the service that runs by itself needs it too: docs/deploy.md"
+        raise ValueError(msg)
+    return token
 
 
 def _token_file(state: Path, name: str) -> Path:

@@ -222,6 +222,7 @@ class Workplace:
         self.secret = "open sesame, said the agent"
         self.carrier_for: Callable[[Site], Any] = lambda site: self.sites[site.name]
         self.database = ""
+        self.ports_host = "127.0.0.1"
         self.running: list[Running] = []
         self.session = aiohttp.ClientSession()
         self.catalogue = folder / "sites.yaml"
@@ -238,6 +239,7 @@ class Workplace:
             carrier_for=self.carrier_for,
             upstreams={"hub": ("127.0.0.1", int(self.hub_api.split(":")[2].split("/")[0]))},
             database=self.database,
+            ports_host=self.ports_host,
             tick=0.05,
         )
         port = await service.start("127.0.0.1", relay_port)

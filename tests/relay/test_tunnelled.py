@@ -24,10 +24,8 @@ from farlab_real.relay_parts import (
     python,
     tcp_server,
 )
-from farlab_relay.gateway import Gateway
+from farlab_real.tunnel_parts import Site
 from farlab_relay.tunnel_hub import HubEnd, Plugin, TunnelError, dial
-from farlab_relay.tunnel_site import SiteEnd
-from farlab_sites.plugin import hub_door
 
 ASK = """
 import http.server, sys, urllib.request
@@ -40,37 +38,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text)
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
-
-
-class Site:
-    """The edge of a site: the plugin's door for the hub, and a gateway for the agents."""
-
-    def __init__(self, *workloads: str) -> None:
-        self.end = SiteEnd()
-        self.gateway = Gateway(self.end, allowed=set(workloads).__contains__)
-        self.url = ""  # what agents dial
-        self.address = ""  # what the hub dials
-
-    @asynccontextmanager
-    async def running(self, path: Path | None = None, port: int = 0) -> AsyncIterator[Site]:
-        """Listen at a Unix socket or on loopback."""
-        app = web.Application()
-        app.add_routes(hub_door.routes(self.end))
-        app.on_shutdown.append(lambda _: self.end.close())
-        runner = web.AppRunner(app, shutdown_timeout=2)
-        await runner.setup()
-        if path:
-            await web.UnixSite(runner, path).start()
-            self.address = f"unix://{path}"
-        else:
-            await web.TCPSite(runner, "127.0.0.1", port).start()
-            self.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        self.url = f"ws://127.0.0.1:{await self.gateway.listen('127.0.0.1', 0)}"
-        try:
-            yield self
-        finally:
-            await self.gateway.close()
-            await runner.cleanup()
 
 
 @asynccontextmanager

@@ -88,3 +88,30 @@ def test_mistakes_in_the_catalogue_stop_the_hub(sites_file: Path, tmp_path: Path
     sites_file.write_text(sites_file.read_text().replace("kind: cloud", "kind: clowd"))
     with pytest.raises(CatalogueError, match=r"sites.yaml:6.*clowd"):
         configured(sites_file, tmp_path)
+
+
+def test_a_service_that_runs_by_itself(sites_file: Path, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.mkdir()
+    for name in ("farlab", "farlab-spawner"):
+        (tokens / f"{name}.token").write_text(f"{name}-word\n")
+        (tokens / f"{name}.token").chmod(0o440)
+    outside = {"service_url": "http://farlab:8092", "relay_url": "wss://hub.example.org/relay"}
+    config = Config()
+    configure(config, sites_file, state_dir=tokens, **outside)
+    service, caller = config.JupyterHub.services
+    assert service == {
+        "name": "farlab",
+        "url": "http://farlab:8092",
+        "api_token": "farlab-word",
+        "display": False,
+    }
+    assert caller["api_token"] == "farlab-spawner-word"
+    assert config.FarlabSpawner.service_url == "http://farlab:8092"
+    assert config.FarlabSpawner.relay_url == "wss://hub.example.org/relay"
+    assert {file.name for file in tokens.iterdir()} == {"farlab.token", "farlab-spawner.token"}
+    with pytest.raises(ValueError, match="relay_url is missing"):
+        configure(Config(), sites_file, state_dir=tokens, service_url="http://farlab:8092")
+    (tokens / "farlab.token").unlink()
+    with pytest.raises(ValueError, match=r"farlab\.token: No such file"):
+        configure(Config(), sites_file, state_dir=tokens, **outside)
