@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from farlab_sites.carriers.cluster import own_namespace
 from farlab_sites.loader import load_catalogue
 from kubernetes_asyncio.config import kube_config
 
@@ -21,6 +22,9 @@ CALLER = "farlab-spawner"
 SPAWN_SCOPE = "custom:farlab:spawn"
 ADMIN_SCOPE = "custom:farlab:admin"
 ACCESS_SCOPE = f"access:services!service={SERVICE}"
+
+CLUSTER = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "HOME")
+"""Variables that lead to the Kubernetes API."""
 
 INERT_KUBECONFIG = {
     "apiVersion": "v1",
@@ -44,13 +48,15 @@ def configure(
     db_url: str = "",
     start_timeout: int = 3600,
     service_url: str = "",
+    namespace: str = "",
 ) -> None:
     """Set everything that a hub with Farlab needs on JupyterHub's configuration object `c`.
 
     `catalogue` is the file with the sites; `state_dir` a private folder for the service's database
     and the tokens; the ports are on loopback; `relay_url` is what jobs dial where they are on other
     machines; `db_url` another database than SQLite in `state_dir` (its password is in the file
-    that PGPASSFILE names); `start_timeout` is how long, in seconds, a server may wait in a queue.
+    that PGPASSFILE names); `start_timeout` is how long, in seconds, a server may wait in a queue;
+    `namespace` is where the pods of sites in Kubernetes are, by default the hub's own.
     `service_url` is where the service runs by itself, as in Kubernetes: JupyterHub does not start
     it then, `state_dir` holds nothing but the two tokens, and `relay_url` has to be given.
     Everything can be changed afterwards on `c`. Raises `CatalogueError` when the catalogue has
@@ -68,11 +74,13 @@ def configure(
     c.FarlabSpawner.service_token_file = str(_token_file(state, CALLER))
     c.FarlabSpawner.relay_url = relay_url or f"ws://127.0.0.1:{relay_port}"
     c.FarlabSpawner.start_timeout = start_timeout
+    c.FarlabSpawner.namespace = namespace = namespace or own_namespace()
     if service_url:
         tokens = {name: _given_token(state, name) for name in (SERVICE, CALLER)}
         _add_service(c, {"url": service_url}, tokens)
         return
     options = {"relay-port": str(relay_port), "relay-url": relay_url, "db-url": db_url}
+    options["namespace"] = namespace
     tokens = {name: _token(state, name) for name in (SERVICE, CALLER)}
     _add_service(c, _managed(file, state, service_port, options), tokens)
     if all(site.carrier.direct for site in known.sites):
@@ -88,6 +96,8 @@ def _set_spawner(c: Any) -> None:
     c.JupyterHub.template_paths = [*_set_before(c.JupyterHub, "template_paths", []), *PAGES]
     c.FarlabSpawner.http_timeout = 60
     c.FarlabSpawner.poll_interval = 5  # one request to the service, however many servers
+    # What happens to a pod is told by the Farlab service.
+    c.FarlabSpawner.events_enabled = False
     # A batch system's refusal is not a sign of a broken hub: JupyterHub 5 would exit after some.
     c.FarlabSpawner.consecutive_failure_limit = 0
 
@@ -97,7 +107,13 @@ def _managed(catalogue: Path, state: Path, port: int, options: Mapping[str, str]
     command = [str(Path(sys.executable).with_name("farlab")), "hub", f"--catalogue={catalogue}"]
     command += [f"--state-dir={state}"]
     command += [f"--{name}={value}" for name, value in options.items() if value]
-    return {"url": f"http://127.0.0.1:{port}", "command": command}
+    # It looks for the cluster where the hub does.
+    environment = {name: os.environ[name] for name in CLUSTER if name in os.environ}
+    return {
+        "url": f"http://127.0.0.1:{port}",
+        "command": command,
+        "environment": environment,
+    }
 
 
 def _add_service(c: Any, service: Mapping[str, Any], tokens: Mapping[str, str]) -> None:

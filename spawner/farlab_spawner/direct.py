@@ -1,10 +1,10 @@
-"""The life of one server at a site whose plugin the hub service calls: start, poll, stop."""
+"""The life of one server as the hub service tells it: start, poll, stop."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from logging import Logger
 from typing import Any, NoReturn
 
@@ -19,6 +19,9 @@ LOG_POLL_S = 3.0  # while JupyterLab starts, its log is what the user watches
 RETRY_S = 1.0
 UNSENT_CANCEL_S = 3.0
 PATIENCE_S = 60.0  # how long an unreachable hub service (restarted, say) is waited for
+
+
+Make = Callable[[Workload], Awaitable[str]]
 
 
 class DirectServer:
@@ -81,14 +84,19 @@ class DirectServer:
                 _keep(asyncio.create_task(self._cancel_until_done(uid)))
 
     async def start(
-        self, request: dict[str, Any], limit: float, announced: Callable[[str], None]
+        self,
+        request: dict[str, Any],
+        limit: float,
+        announced: Callable[[str], None],
+        make: Make | None = None,
     ) -> str:
         """Create the workload and wait until JupyterLab answers; return the server's address.
 
-        `announced` is called with the address as soon as it is known. Gives up after `limit`
+        `announced` is called with the address as soon as it is known; `make` makes the pod where
+        the hub service does not, and returns the pod's own address. Gives up after `limit`
         seconds. When it is cancelled, `stop` is what removes the workload.
         """
-        return await self._within(limit, self._begin(request, announced))
+        return await self._within(limit, self._begin(request, announced, make))
 
     async def resume(self, limit: float) -> str:
         """Wait, like `start`, for a server that an earlier process of the hub has asked for."""
@@ -106,13 +114,37 @@ class DirectServer:
         finally:
             self.feed.close()
 
-    async def _begin(self, request: dict[str, Any], announced: Callable[[str], None]) -> str:
+    async def _begin(
+        self, request: dict[str, Any], announced: Callable[[str], None], make: Make | None
+    ) -> str:
         self.feed.add(Step("requested", f"Handing your request to {self.site}"))
         self._creating = asyncio.create_task(self._create(request))
         self._creating.add_done_callback(_retrieve)
         workload = await asyncio.shield(self._creating)
         announced(str(workload.get("address") or ""))
-        return await self._until_ready(workload)
+        if make is None:
+            return await self._until_ready(workload)
+        self.address = await self._make(workload, make)
+        self.ready = True
+        return self.address
+
+    async def _make(self, workload: Workload, make: Make) -> str:
+        """Have the pod made and follow it meanwhile; return the relay's address, or its own."""
+        making = asyncio.ensure_future(make(workload))
+        following = asyncio.ensure_future(self._until_ready(workload))
+        both = (following, making) if workload.get("address") else (making, following)
+        wanted, other = both
+        try:
+            while not wanted.done():
+                going_on = [task for task in both if not task.done()]
+                await asyncio.wait(going_on, return_when=asyncio.FIRST_COMPLETED)
+                if other.done():
+                    other.result()  # raises what kept the server from starting
+            return wanted.result()
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
 
     async def _follow(self) -> str:
         self.feed.add(Step("requested", "Finding your server again", "The hub was restarted."))

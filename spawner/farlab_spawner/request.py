@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from farlab_sites.manifest import seal
 from farlab_sites.profiles import Choice
-
-if TYPE_CHECKING:
-    from .spawner import FarlabSpawner
 
 PORT = 8888
 AGENT = ["farlab-agent", "--port", str(PORT), "--call", "hub", "--call", "farlab", "--"]
@@ -19,38 +17,88 @@ CALL = "http://127.0.0.1:{call:hub}"
 CALL_FARLAB = "http://127.0.0.1:{call:farlab}"
 
 
-def workload_request(
-    spawner: FarlabSpawner, chosen: Choice, uid: str, secret: str, pod: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the body of POST /api/workloads for a notebook server."""
-    pod["metadata"] |= {"uid": uid, "namespace": spawner.namespace}
+@dataclass(frozen=True)
+class Job:
+    """A notebook server that is to be started somewhere.
+
+    `relay_url` is what its agent dials where the site has no way of its own, `api_url` the hub
+    service's API as the hub itself reaches it.
+    """
+
+    uid: str
+    secret: str
+    chosen: Choice
+    relay_url: str
+    api_url: str
+
+    @property
+    def has_agent(self) -> bool:
+        """Whether it needs one: on ordinary nodes of the cluster the hub reaches it without."""
+        return not self.chosen.site.is_ordinary
+
+    def args(self, args: list[str]) -> list[str]:
+        """Return the arguments of its container, which KubeSpawner has made."""
+        return AGENT + args if self.has_agent else args
+
+    def env(self, env: dict[str, str]) -> dict[str, str]:
+        """Return the variables that are set over those that KubeSpawner has made."""
+        if not self.has_agent:
+            return {"FARLAB_API_URL": self.api_url, "FARLAB_WORKLOAD": self.uid}
+        return job_addresses(env) | {
+            "FARLAB_API_URL": CALL_FARLAB + urlsplit(self.api_url).path,
+            "FARLAB_RELAY_URL": self.chosen.site.relay.url or self.relay_url,
+            "FARLAB_WORKLOAD": self.uid,
+            "FARLAB_SECRET": self.secret,
+        }
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose server it is, and which of theirs."""
+
+    name: str
+    groups: list[str]
+    server_name: str
+    namespace: str
+
+
+def workload_request(job: Job, owner: Owner, pod: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of POST /api/workloads for a server whose plugin is given the pod."""
     container = pod["spec"]["containers"][0]
-    container["args"] = AGENT + container.get("args", [])
-    _set_env(
-        container,
-        job_addresses(_env(container))
-        | {
-            "FARLAB_API_URL": CALL_FARLAB + urlsplit(spawner.service.url).path,
-            "FARLAB_RELAY_URL": chosen.site.relay.url or spawner.relay_url,
-            "FARLAB_WORKLOAD": uid,
-            "FARLAB_SECRET": secret,
-        },
-    )
+    env = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
+    container["args"] = job.args(container.get("args", []))
+    _set_env(container, job.env(env))
     sealed, secrets = seal(pod)
+    return announcement(job, owner, sealed) | {"secrets": secrets, "configmaps": []}
+
+
+def announcement(job: Job, owner: Owner, pod: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of POST /api/workloads for a server whose pod is made by KubeSpawner."""
+    pod["metadata"] |= {"uid": job.uid, "namespace": owner.namespace}
     return {
-        "uid": uid,
-        "owner": spawner.user.name,
-        "groups": spawner.groups,
-        "server_name": spawner.name,
+        "uid": job.uid,
+        "owner": owner.name,
+        "groups": owner.groups,
+        "server_name": owner.server_name,
         "kind": "server",
-        "site": chosen.site.name,
-        "profile": chosen.profile.name,
-        "pod": sealed,
-        "secrets": secrets,
-        "configmaps": [],
+        "site": job.chosen.site.name,
+        "profile": job.chosen.profile.name,
+        "pod": pod,
         "ports": [PORT],
-        "secret_sha256": hashlib.sha256(secret.encode()).hexdigest(),
+        "secret_sha256": hashlib.sha256(job.secret.encode()).hexdigest(),
     }
+
+
+def outline(pod: dict[str, Any]) -> dict[str, Any]:
+    """Return what the service must know of a pod made elsewhere: nothing that is secret."""
+    spec, kinds = pod["spec"], ("containers", "initContainers")
+    kept = {
+        kind: [{"name": one["name"], "image": one.get("image", "")} for one in spec.get(kind) or []]
+        for kind in kinds
+    }
+    limit = {key: spec[key] for key in ("activeDeadlineSeconds",) if key in spec}
+    names = {key: pod["metadata"][key] for key in ("name", "annotations")}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": names, "spec": kept | limit}
 
 
 def job_addresses(env: dict[str, str]) -> dict[str, str]:
@@ -63,10 +111,6 @@ def job_addresses(env: dict[str, str]) -> dict[str, str]:
         "JUPYTERHUB_API_URL": CALL + urlsplit(env["JUPYTERHUB_API_URL"]).path,
         "JUPYTERHUB_ACTIVITY_URL": CALL + urlsplit(env["JUPYTERHUB_ACTIVITY_URL"]).path,
     }
-
-
-def _env(container: dict[str, Any]) -> dict[str, str]:
-    return {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
 
 
 def _set_env(container: dict[str, Any], values: dict[str, str]) -> None:

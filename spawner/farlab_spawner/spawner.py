@@ -1,8 +1,9 @@
 """FarlabSpawner: a KubeSpawner that also starts servers at sites without Kubernetes.
 
-KubeSpawner makes the pod manifest from the user's choice. Where the choice leads to a site with
-the carrier `kubernetes`, everything else is KubeSpawner's too; with the carrier `direct` the
-manifest goes to the hub service (see `direct`), which hands it to the site's plugin.
+KubeSpawner makes the pod manifest from the user's choice, and every server is announced to the hub
+service, which follows it from then on (see `direct`). With the carrier `kubernetes` KubeSpawner
+makes the pod as well (see `kubernetes`); with the carrier `direct` the hub service hands the
+manifest to the site's plugin.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ from __future__ import annotations
 import copy
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from farlab_sites.catalogue import Catalogue
 from farlab_sites.profiles import Choice, profile_list
-from kubespawner import KubeSpawner
 from sqlalchemy.orm import object_session
 from traitlets import Unicode, default
 
@@ -26,9 +26,10 @@ from .endings import Ending
 from .errors import LinkOnlyPrefills, SpawnRefused, log_in_one_line
 from .form import FormRequest, form_view
 from .known_sites import known_sites
+from .kubernetes import PodSpawner
 from .options import Options, Prefill, checked, options_from_form, options_from_query
 from .pages import form_html
-from .request import workload_request
+from .request import Job, Owner, announcement, outline, workload_request
 from .resume import take_up
 from .service import HubService, ServiceError, hub_service
 from .start_view import StartView, stage_views
@@ -38,7 +39,7 @@ HEAD_START_S = 5.0
 """Our own time limit ends before JupyterHub's, whose message says nothing."""
 
 
-class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
+class FarlabSpawner(PodSpawner):
     """Starts a user's server at the site that the user chose on the form.
 
     `farlab_spawner.configure` sets what a hub needs; the traits here are for hubs that want
@@ -75,7 +76,7 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         log_in_one_line(self.log)
         self._direct = DirectServer(self.service, self.log)
-        self._is_kubernetes = False  # whether the server, if any, is KubeSpawner's own
+        self._is_kubernetes = False  # whether KubeSpawner makes the pod of the server, if any
         self._prefill = Prefill({})
         self._pristine: dict[str, Any] = {}
 
@@ -192,19 +193,46 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
 
     # -- the server -------------------------------------------------------------------------------
 
-    def start(self) -> Awaitable[str]:
+    async def start(self) -> str:
         """Start the server where the user chose; return its address once JupyterLab answers."""
         self._is_kubernetes = self.choice.site.carrier.kubernetes is not None
-        if not self._is_kubernetes:
-            return self._start_direct()
-        started: Awaitable[str] = super().start()
-        return started
+        await self.load_user_options()
+        job = await self._new_job()
+        if self._is_kubernetes:
+            return await self._start_in_kubernetes(job)
+        request = workload_request(job, self._owner, await self._pod())
+        return await self._direct.start(request, self._patience, self._announced)
+
+    async def _start_in_kubernetes(self, job: Job) -> str:
+        self._job = job
+        try:
+            request = announcement(job, self._owner, outline(await self._pod()))
+            return await self._direct.start(
+                request, self._patience, self._announced, self._make_pod
+            )
+        finally:
+            self._job = None
+
+    async def _new_job(self) -> Job:
+        """Begin a server that the hub service will know."""
+        chosen = self.choice
+        await self._direct.clear_out(self.user.name, self.name)
+        self._direct.prepare(str(uuid.uuid4()), chosen.site.title)
+        self._save()
+        return Job(
+            uid=self._direct.uid,
+            secret=secrets.token_urlsafe(32),
+            chosen=chosen,
+            relay_url=self.relay_url,
+            api_url=self.service.url,
+        )
+
+    @property
+    def _owner(self) -> Owner:
+        return Owner(self.user.name, self.groups, self.name, self.namespace)
 
     async def poll(self) -> int | None:
         """Return None while the server runs, else its exit code."""
-        if self._is_kubernetes:
-            code: int | None = await super().poll()
-            return code
         if self._spawn_pending:
             return None  # whoever waits for the start learns of its end, and cleans up
         code = await self._direct.poll()
@@ -214,19 +242,14 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
 
     async def stop(self, now: bool = False) -> None:
         """Stop the server, at whatever point of its life it is."""
+        await self._direct.stop()
         if self._is_kubernetes:
-            await super().stop(now)
-        else:
-            await self._direct.stop()
+            await self._stop_pod(now)
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Yield what happens while the server starts."""
-        if self._is_kubernetes:
-            async for event in super().progress():
-                yield event
-        else:
-            async for step in self._direct.feed.read():
-                yield step.event()
+        async for step in self._direct.feed.read():
+            yield step.event()
 
     async def get_url(self) -> str:
         """Return the server's address; JupyterHub asks for it after a restart."""
@@ -237,18 +260,8 @@ class FarlabSpawner(KubeSpawner):  # type: ignore[misc]
 
     async def go_on(self) -> None:
         """Wait for a server that was still starting when the hub was restarted."""
-        self._follow(await self._direct.resume(self._patience))
+        self._follow(await self._direct.resume(self._patience) or await self._pod_address())
         self._save()
-
-    async def _start_direct(self) -> str:
-        await self.load_user_options()
-        chosen = self.choice
-        secret = secrets.token_urlsafe(32)
-        await self._direct.clear_out(self.user.name, self.name)
-        self._direct.prepare(str(uuid.uuid4()), chosen.site.title)
-        self._save()
-        request = workload_request(self, chosen, self._direct.uid, secret, await self._pod())
-        return await self._direct.start(request, self._patience, self._announced)
 
     @property
     def _patience(self) -> float:

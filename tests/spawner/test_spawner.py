@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from farlab_spawner import attempts
 from farlab_spawner.errors import LinkOnlyPrefills, SpawnRefused
-from farlab_spawner.request import workload_request
+from farlab_spawner.request import Job, workload_request
 from farlab_spawner.spawner import FarlabSpawner
 
 IN = ("intertwin",)
@@ -24,7 +24,8 @@ Make = Callable[..., FarlabSpawner]
 async def body(spawner: FarlabSpawner) -> dict[str, Any]:
     """Return what the spawner would announce."""
     await spawner.load_user_options()
-    return workload_request(spawner, spawner.choice, "uid-1", "s3cret", await spawner._pod())
+    job = Job("uid-1", "s3cret", spawner.choice, spawner.relay_url, spawner.service.url)
+    return workload_request(job, spawner._owner, await spawner._pod())
 
 
 def env(pod: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +138,7 @@ async def test_choice_of_others_is_refused_before_anything_starts(make_spawner: 
     with pytest.raises(SpawnRefused):
         spawner.apply_user_options(spawner, spawner.user_options)
     with pytest.raises(SpawnRefused):
-        spawner.start()
+        await spawner.start()
     allowed = make_spawner(GPU, IN)
     assert allowed.apply_user_options(allowed, GPU) is None
 
