@@ -156,6 +156,10 @@ class Lake(ABC):
         self.title = title
         """What the user reads."""
 
+    async def prepare(self) -> None:
+        """Learn what it can do, where it must be asked; its `capabilities` are right afterwards."""
+        return
+
     @abstractmethod
     async def children(self, path: str, cursor: str = "", limit: int = PAGE) -> Page:
         """Return what is directly in an entry, at most `limit` rows from the cursor on."""

@@ -1,0 +1,1 @@
+"""Lakes that are plain storage: WebDAV doors and S3 object stores."""

@@ -1,0 +1,96 @@
+"""An upload to a WebDAV door: under another name, looked at, then moved to its place.
+
+So a file is there with all its bytes, or not at all, even if this process is killed. It begins
+anew after a cut: doors that take a part of a file overwrite the rest (XRootD), or refuse (dCache).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ..lake import Entry, LakeError
+from .names import folder_of, name_of
+
+if TYPE_CHECKING:
+    from .webdav import WebdavLake
+
+
+class Upload:
+    """One file on its way."""
+
+    def __init__(self, lake: WebdavLake, path: str) -> None:
+        self._lake = lake
+        self._path = path
+        self._part = path
+        self._adler = 1
+        self._sent = 0
+
+    async def run(self, parts: AsyncIterator[bytes], size: int | None) -> Entry:
+        """Put all parts there; raise LakeError, and leave nothing, if that can't be."""
+        await self._refuse_existing()
+        if self._lake.raw_names and "?" in self._path:
+            words = f"{self._lake.title} would cut this name at its question mark."
+            raise LakeError("wrong-input", words, "Choose another name.")
+        if not self._lake.raw_names or self._path.isascii():
+            folder, hidden = folder_of(self._path), f".farlab-{secrets.token_hex(8)}.part"
+            self._part = f"{folder}/{hidden}" if folder else hidden
+        # else XRootD could not move it: "not a directory"
+        try:
+            await self._put(parts, size)
+            await self._look()
+            if self._part != self._path:
+                await self._refuse_existing()  # XRootD overwrites whatever it is told
+                await self._move()
+        except BaseException:
+            with suppress(LakeError, asyncio.CancelledError):
+                await asyncio.shield(self._lake.discard(self._part))
+            raise
+        return (await self._lake.details(self._path)).entry
+
+    async def _refuse_existing(self) -> None:
+        if await self._lake.exists(self._path):
+            words = f"{name_of(self._path)} is there already."
+            raise LakeError("conflict", words, "Choose another name, or remove it first.")
+
+    async def _put(self, parts: AsyncIterator[bytes], size: int | None) -> None:
+        headers = {"Content-Type": "application/octet-stream"}
+        if size is not None:
+            headers["Content-Length"] = str(size)
+        url = self._lake.url(self._part)
+        data = self._counted(parts, size)
+        # dCache leads to a pool before it takes a byte; XRootD's `100 Continue` breaks clients.
+        wait = not self._lake.raw_names
+        request = self._lake.endpoint.request("PUT", url, headers=headers, data=data, wait=wait)
+        async with request:
+            return
+
+    async def _counted(self, parts: AsyncIterator[bytes], size: int | None) -> AsyncIterator[bytes]:
+        async for part in parts:
+            self._adler = zlib.adler32(part, self._adler)
+            self._sent += len(part)
+            yield part
+        if size is not None and self._sent != size:
+            words = f"{name_of(self._path)} has {self._sent} bytes, not {size} as was said."
+            raise LakeError("wrong-input", words, "It has changed meanwhile: upload it anew.")
+
+    async def _look(self) -> None:
+        """Compare what the door has with what was sent."""
+        size, digest = await self._lake.size_and_digest(self._part)
+        own = f"adler32:{self._adler:08x}"
+        other = digest is not None and digest.startswith("adler32:") and digest != own
+        if other or (size is not None and size != self._sent):
+            words = f"{name_of(self._path)} has arrived at {self._lake.title} damaged."
+            raise LakeError("damaged", words, "Upload it anew.")
+
+    async def _move(self) -> None:
+        url = self._lake.url(self._path)
+        if self._lake.raw_names:
+            url = f"{self._lake.endpoint.url}/{self._path}"
+        headers = {"Destination": url, "Overwrite": "F"}
+        async with self._lake.endpoint.request("MOVE", self._lake.url(self._part), headers=headers):
+            return
