@@ -121,9 +121,14 @@ def test_a_kernel_is_seen_read_attached_to_and_cancelled(tmp_path: Path, catalog
 
 
 def _read_the_log(page: Page, row: Locator) -> None:
+    page.route("**/logs?*", lambda route: route.abort())
     row.focus()
     page.keyboard.press("Enter")
     log = page.locator(".jp-farlab-Log")
+    expect(log.get_by_role("alert")).to_contain_text("The server did not answer")
+    page.unroute("**/logs?*")
+    log.get_by_role("button", name="Try again").click()
+    expect(log.get_by_role("alert")).to_have_count(0)
     expect(log.get_by_role("status")).to_contain_text("Ready")
     expect(log.get_by_role("log")).not_to_be_empty()
     expect(page.get_by_role("tab", name="Log of mine")).to_be_visible()

@@ -1,6 +1,4 @@
-import type { IDisposable } from '@lumino/disposable';
-import { ISignal, Signal } from '@lumino/signaling';
-
+import { Observable } from './observable.js';
 import type { FarlabError, IFarlab, IWorkload } from './tokens.js';
 import { hasEnded } from './workloadsModel.js';
 
@@ -12,11 +10,13 @@ const LINES = 1000;
 const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))/g;
 
 /** The end of one workload's log. */
-export class LogModel implements IDisposable {
+export class LogModel extends Observable {
   constructor(
     private readonly _farlab: Pick<IFarlab, 'workload' | 'log'>,
     readonly uid: string
-  ) {}
+  ) {
+    super();
+  }
 
   /** What the job wrote; null before the first answer. */
   get text(): string | null {
@@ -38,20 +38,6 @@ export class LogModel implements IDisposable {
     return this._isComplete;
   }
 
-  /** Emitted when anything changed. */
-  get changed(): ISignal<this, void> {
-    return this._changed;
-  }
-
-  get isDisposed(): boolean {
-    return this._isDisposed;
-  }
-
-  dispose(): void {
-    this._isDisposed = true;
-    Signal.clearData(this);
-  }
-
   /** Read the log anew. Rejects with the `FarlabError` that is then shown. */
   async refresh(): Promise<void> {
     try {
@@ -61,7 +47,7 @@ export class LogModel implements IDisposable {
       this._take(workload, log.replace(ESCAPES, ''));
     } catch (reason) {
       this._error = reason as FarlabError;
-      this._changed.emit();
+      this.tellOfChange();
       throw reason;
     }
   }
@@ -76,13 +62,11 @@ export class LogModel implements IDisposable {
     this._workload = workload;
     this._isComplete = ended;
     this._error = null;
-    this._changed.emit();
+    this.tellOfChange();
   }
 
-  private _changed = new Signal<this, void>(this);
   private _error: FarlabError | null = null;
   private _isComplete = false;
-  private _isDisposed = false;
   private _text: string | null = null;
   private _workload: IWorkload | null = null;
 }

@@ -1,7 +1,7 @@
-import type { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { clockSkew, secondsLeft, Warner } from './countdown.js';
+import { Observable } from './observable.js';
 import type { FarlabError, IFarlab, IPlace } from './tokens.js';
 
 /** What is known: nothing yet, a place, that it is no Farlab site, or why nothing is. */
@@ -23,7 +23,7 @@ export interface IWarning {
 const SLEPT = 90;
 
 /** Where this server runs, and the time it has left. */
-export class ServerModel implements IDisposable {
+export class ServerModel extends Observable {
   /**
    * @param farlab answers where the server runs
    * @param clock the browser's clock, in epoch seconds
@@ -32,6 +32,7 @@ export class ServerModel implements IDisposable {
     private readonly _farlab: Pick<IFarlab, 'server'>,
     private readonly _clock: () => number = () => Date.now() / 1000
   ) {
+    super();
     this._lastTick = this._clock();
   }
 
@@ -58,11 +59,6 @@ export class ServerModel implements IDisposable {
     return this._warning;
   }
 
-  /** Emitted when the state or the warning changed. */
-  get changed(): ISignal<this, void> {
-    return this._changed;
-  }
-
   /** Emitted at each tick while a deadline is known. */
   get ticked(): ISignal<this, void> {
     return this._ticked;
@@ -71,15 +67,6 @@ export class ServerModel implements IDisposable {
   /** Emitted when the user is to be warned. */
   get warned(): ISignal<this, IWarning> {
     return this._warned;
-  }
-
-  get isDisposed(): boolean {
-    return this._isDisposed;
-  }
-
-  dispose(): void {
-    this._isDisposed = true;
-    Signal.clearData(this);
   }
 
   /** Ask the server where it runs; never rejects. */
@@ -134,20 +121,18 @@ export class ServerModel implements IDisposable {
 
   private _setState(state: ServerState): void {
     this._state = state;
-    this._changed.emit();
+    this.tellOfChange();
   }
 
   private _warnIfDue(): void {
     const { left, end } = this;
     if (left !== null && end !== null && this._warner.isDue(left)) {
       this._warning = { left, end };
-      this._changed.emit();
+      this.tellOfChange();
       this._warned.emit(this._warning);
     }
   }
 
-  private _changed = new Signal<this, void>(this);
-  private _isDisposed = false;
   private _lastTick: number;
   private _requests = 0;
   private _skew = 0;

@@ -63,10 +63,10 @@ export function queuePlace(workload: IWorkload): IQueuePlace | null {
 }
 
 /** Why a workload is as it is, in the site's words; may be empty. */
-export function reasonText({ reason, message }: IWorkload): string {
-  return reason && message && !message.includes(reason)
-    ? `${reason}: ${message}`
-    : message || reason;
+export function reasonText({ reason, message, state }: IWorkload): string {
+  // Some reasons are the state's own word, or a word of the message.
+  const isNew = reason.toLowerCase() !== state && !message.includes(reason);
+  return [isNew && reason, message].filter(Boolean).join(': ');
 }
 
 /** The code with which a notebook attaches to a workload. */

@@ -1,7 +1,7 @@
-import type { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { clockSkew, secondsLeft } from './countdown.js';
+import { Observable } from './observable.js';
 import type {
   FarlabError,
   IFarlab,
@@ -33,7 +33,7 @@ export function mayAttach(workload: IWorkload): boolean {
 }
 
 /** The user's workloads, as the service last told of them. */
-export class WorkloadsModel implements IDisposable {
+export class WorkloadsModel extends Observable {
   /**
    * @param farlab lists and cancels workloads
    * @param clock the browser's clock, in epoch seconds
@@ -41,7 +41,9 @@ export class WorkloadsModel implements IDisposable {
   constructor(
     private readonly _farlab: Pick<IFarlab, 'workloads' | 'cancel'>,
     private readonly _clock: () => number = () => Date.now() / 1000
-  ) {}
+  ) {
+    super();
+  }
 
   get state(): WorkloadsState {
     return this._state;
@@ -57,23 +59,9 @@ export class WorkloadsModel implements IDisposable {
     return this._news;
   }
 
-  /** Emitted when anything but the time changed. */
-  get changed(): ISignal<this, void> {
-    return this._changed;
-  }
-
   /** Emitted at each tick. */
   get ticked(): ISignal<this, void> {
     return this._ticked;
-  }
-
-  get isDisposed(): boolean {
-    return this._isDisposed;
-  }
-
-  dispose(): void {
-    this._isDisposed = true;
-    Signal.clearData(this);
   }
 
   /** The workload of that id, if it is listed. */
@@ -112,7 +100,7 @@ export class WorkloadsModel implements IDisposable {
           this._state.name === 'list'
             ? { ...this._state, error }
             : { name: 'failed', error };
-        this._changed.emit();
+        this.tellOfChange();
       }
       throw error;
     }
@@ -121,7 +109,7 @@ export class WorkloadsModel implements IDisposable {
   /** Cancel a workload. Rejects with a `FarlabError`. */
   async cancel(uid: string): Promise<void> {
     this._cancelling.add(uid);
-    this._changed.emit();
+    this.tellOfChange();
     try {
       const told = await this._farlab.cancel(uid);
       this._requests += 1; // an answer on its way may be older than this one
@@ -132,7 +120,7 @@ export class WorkloadsModel implements IDisposable {
       );
     } finally {
       this._cancelling.delete(uid);
-      this._changed.emit();
+      this.tellOfChange();
     }
   }
 
@@ -150,12 +138,10 @@ export class WorkloadsModel implements IDisposable {
       this._news = news;
     }
     this._state = { name: 'list', workloads, error: null };
-    this._changed.emit();
+    this.tellOfChange();
   }
 
   private _cancelling = new Set<string>();
-  private _changed = new Signal<this, void>(this);
-  private _isDisposed = false;
   private _news: IWorkload[] = [];
   private _requests = 0;
   private _skew = 0;

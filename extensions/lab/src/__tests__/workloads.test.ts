@@ -188,6 +188,7 @@ describe('the words for a workload', () => {
     assert.equal(words('', 'It ended.'), 'It ended.');
     assert.equal(words('Error', 'It ended.'), 'Error: It ended.');
     assert.equal(words('Lost', 'Lost by the site.'), 'Lost by the site.');
+    assert.equal(words('Failed', 'Its job is gone.'), 'Its job is gone.');
   });
 
   it('attach by the magic, or in Python where a magic could not tell', () => {

@@ -3,11 +3,13 @@ import { UseSignal } from '@jupyterlab/ui-components';
 import { useLayoutEffect, useRef } from 'react';
 
 import type { LogModel } from '../logModel.js';
-import { failureText } from '../text.js';
 import { reasonText, stateText } from '../workloadText.js';
+import { Failure } from './Failure.js';
 
 export interface ILogViewProps {
   model: LogModel;
+  /** Reads it anew; never rejects. */
+  refresh: () => Promise<void>;
   trans: TranslationBundle;
 }
 
@@ -25,7 +27,8 @@ export function LogView(props: ILogViewProps): JSX.Element {
   );
 }
 
-function Status({ model, trans }: ILogViewProps): JSX.Element {
+function Status(props: ILogViewProps): JSX.Element {
+  const { model, trans } = props;
   const { error, workload } = model;
   return (
     <div className="jp-farlab-Log-status">
@@ -36,11 +39,7 @@ function Status({ model, trans }: ILogViewProps): JSX.Element {
             .filter(Boolean)
             .join(' · ')}
       </span>
-      {error && (
-        <p className="jp-farlab-Log-error" role="alert">
-          {failureText(error, trans)}
-        </p>
-      )}
+      {error && <Failure {...props} error={error} />}
     </div>
   );
 }

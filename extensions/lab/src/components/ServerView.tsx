@@ -1,8 +1,8 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { Button, UseSignal } from '@jupyterlab/ui-components';
+import { UseSignal } from '@jupyterlab/ui-components';
 
 import type { ServerModel } from '../model.js';
-import { failureText } from '../text.js';
+import { Failure } from './Failure.js';
 import { PlaceView } from './PlaceView.js';
 
 export interface IServerViewProps {
@@ -41,15 +41,11 @@ function StateView({ model, trans }: IServerViewProps): JSX.Element {
       );
     case 'failed':
       return (
-        <div className="jp-farlab-Note jp-mod-error">
-          <p role="alert">{failureText(state.error, trans)}</p>
-          <Button
-            className="jp-mod-styled jp-mod-accept"
-            onClick={() => void model.refresh()}
-          >
-            {trans.__('Try again')}
-          </Button>
-        </div>
+        <Failure
+          error={state.error}
+          refresh={() => model.refresh()}
+          trans={trans}
+        />
       );
     case 'place':
       return <PlaceView model={model} place={state.place} trans={trans} />;

@@ -85,12 +85,10 @@ function Row(props: IRowProps): JSX.Element {
       }}
     >
       <th className="jp-farlab-Workload-name" role="rowheader" scope="row">
-        {name}
-        {kind !== name && <small>{kind}</small>}
+        {name} {kind !== name && <small>{kind}</small>}
       </th>
       <td className="jp-farlab-Workload-site" role="cell">
-        {workload.site}
-        <small>{workload.profile}</small>
+        {workload.site} <small>{workload.profile}</small>
       </td>
       <StateCell {...props} />
       <td className="jp-farlab-Workload-node" role="cell">
@@ -122,7 +120,7 @@ function StateCell({ model, trans, workload }: IRowProps): JSX.Element {
           {trans.__('Place %1 of %2', place.place, place.waiting)}
         </span>
       )}
-      {reason && <small>{reason}</small>}
+      {reason && <p className="jp-farlab-Workload-reason">{reason}</p>}
     </td>
   );
 }
@@ -138,7 +136,7 @@ function TimeLeft({ model, trans, workload }: IRowProps): JSX.Element {
               role="timer"
               aria-label={trans.__('%1 left', spanText(left, trans))}
             >
-              {formatSpan(left)}
+              {trans.__('%1 left', formatSpan(left))}
             </span>
           )
         );

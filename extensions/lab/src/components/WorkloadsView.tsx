@@ -1,10 +1,9 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { Button, UseSignal } from '@jupyterlab/ui-components';
+import { UseSignal } from '@jupyterlab/ui-components';
 
-import { failureText } from '../text.js';
-import type { FarlabError } from '../tokens.js';
 import { nameText, stateText } from '../workloadText.js';
 import type { WorkloadsModel } from '../workloadsModel.js';
+import { Failure } from './Failure.js';
 import { IWorkloadActions, WorkloadsTable } from './WorkloadsTable.js';
 
 export interface IWorkloadsViewProps {
@@ -57,7 +56,13 @@ function StateView(props: IWorkloadsViewProps): JSX.Element {
     case 'list':
       return (
         <>
-          {state.error && <Failure {...props} error={state.error} isOld />}
+          {state.error && (
+            <Failure
+              {...props}
+              error={state.error}
+              before={trans.__('This list is old.')}
+            />
+          )}
           {state.workloads.length > 0 ? (
             <WorkloadsTable {...props} />
           ) : (
@@ -78,30 +83,6 @@ function Empty({ trans }: Pick<IWorkloadsViewProps, 'trans'>): JSX.Element {
             'or choose a kernel at a site in the launcher.'
         )}
       </p>
-    </div>
-  );
-}
-
-interface IFailureProps extends IWorkloadsViewProps {
-  error: FarlabError;
-  /** Whether what was known before is still shown. */
-  isOld?: boolean;
-}
-
-function Failure({ error, isOld, ...props }: IFailureProps): JSX.Element {
-  const { refresh, trans } = props;
-  return (
-    <div className="jp-farlab-Note jp-mod-error">
-      <p role="alert">
-        {isOld && `${trans.__('This list is old.')} `}
-        {failureText(error, trans)}
-      </p>
-      <Button
-        className="jp-mod-styled jp-mod-accept"
-        onClick={() => void refresh()}
-      >
-        {trans.__('Try again')}
-      </Button>
     </div>
   );
 }

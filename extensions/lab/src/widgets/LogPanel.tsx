@@ -15,7 +15,7 @@ const INTERVAL = 2000;
  */
 export class LogPanel extends ReactWidget {
   constructor(
-    private readonly _props: ILogViewProps,
+    private readonly _props: Omit<ILogViewProps, 'refresh'>,
     name: string
   ) {
     super();
@@ -51,7 +51,7 @@ export class LogPanel extends ReactWidget {
   }
 
   protected override render(): JSX.Element {
-    return <LogView {...this._props} />;
+    return <LogView {...this._props} refresh={() => this._poll.refresh()} />;
   }
 
   private readonly _poll: Poll;
