@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 
@@ -29,23 +29,51 @@ PATIENCE_MS = 90_000
 @contextmanager
 def browser_page(width: int = 1280, height: int = 900, *, dark: bool = False) -> Iterator[Page]:
     """Open a page in a new browser; every wait in it may take as long as a slow machine needs."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        page = browser.new_page(
-            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
-        )
-        page.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
+        page = _patient_context(browser, width, height, dark=dark).new_page()
         try:
             yield page
         except BaseException:
             # What the user would have seen, for whoever looks into the failure.
-            shot = Path(tempfile.mkdtemp(prefix="farlab-failure-")) / "page.png"
-            page.screenshot(path=shot)
-            print(f"the page as it was: {shot}")
+            folder = Path(tempfile.mkdtemp(prefix="farlab-failure-"))
+            for number, shown in enumerate(_open_pages(browser), 1):
+                shown.screenshot(path=folder / f"page-{number}.png")
+            print(f"the pages as they were: {folder}")
             raise
         finally:
             browser.close()
+
+
+@contextmanager
+def without_javascript(page: Page) -> Iterator[Page]:
+    """Open a page beside another one, logged in as there, in which no script runs."""
+    browser, size = page.context.browser, page.viewport_size
+    assert browser is not None
+    assert size is not None
+    context = _patient_context(browser, size["width"], size["height"], scripts=False)
+    context.add_cookies(page.context.cookies())  # type: ignore[arg-type]
+    yield context.new_page()
+    # Not in a `finally`: what it shows of a failure is taken by `browser_page`.
+    context.close()
+
+
+def _patient_context(
+    browser: Browser, width: int, height: int, *, dark: bool = False, scripts: bool = True
+) -> BrowserContext:
+    """Return a new context, each page of which has the same patience."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if dark else "light",
+        java_script_enabled=scripts,
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    return context
+
+
+def _open_pages(browser: Browser) -> list[Page]:
+    return [page for context in browser.contexts for page in context.pages]
 
 
 class BrowserUser:
@@ -123,5 +151,12 @@ class BrowserUser:
         return cells.nth(number - 1).locator(".jp-Cell-outputWrapper")
 
     def press_button(self, name: str) -> None:
-        """Press a button of the notebook's toolbar, such as `interrupt`."""
+        """Press a button of the notebook's toolbar: `interrupt` or `restart`."""
         self.page.locator(f".jp-NotebookPanel-toolbar [data-jp-item-name='{name}']").click()
+
+    def restart_kernel(self) -> None:
+        """Restart the notebook's kernel, and wait for the new one."""
+        self.press_button("restart")
+        self.page.locator(".jp-Dialog .jp-mod-accept").click()
+        self.page.locator(".jp-Dialog").wait_for(state="detached")
+        self.wait_for_kernel()
