@@ -57,7 +57,15 @@ class RunningRucio:
         self._cache = Process(memcached, folder / "memcached.log")
         gunicorn = [str(VENV / "bin" / "gunicorn"), "--bind", f"127.0.0.1:{port}"]
         gunicorn += ["--workers", str(workers), "--worker-class", "gthread", "--threads", "8"]
-        gunicorn += ["--worker-tmp-dir", "/dev/shm", "--timeout", "300", "--no-control-socket"]
+        gunicorn += [
+            "--worker-tmp-dir",
+            "/dev/shm",
+            "--timeout",
+            "300",
+            "--graceful-timeout",
+            "1",
+            "--no-control-socket",
+        ]
         gunicorn += ["rucio.web.rest.main:application"]
         self._server = Process(gunicorn, folder / "server.log", self._env)
         self.admin = RucioAdmin(self.url, "root", ROOT_PASSWORD)

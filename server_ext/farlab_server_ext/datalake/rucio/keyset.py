@@ -43,19 +43,23 @@ _CHANGED = ("true", "TRUE", "false", "FALSE", "*", "%")
 
 
 async def page(fetch: Fetch[Row], after: str, limit: int) -> tuple[list[Row], str | None]:
-    """Return rows after a name, in order, and the name that the next page is after, if any."""
+    """Return rows after a name, in order, and the name that the next page is after, if any.
+
+    They are at most `limit`, but for names that Rucio can't tell from each other in a comparison.
+    """
     rows = await fetch(after, "", limit)
     if len(rows) < limit:
         return _sorted(rows), None
     # In the index's order, whatever that is, the last one is the right one.
     bound = next((found for row in reversed(rows) if (found := boundary(row.name))), None)
-    while bound is not None:
-        inside = await fetch(after, bound, limit + 1)
-        if len(inside) <= limit:
-            return _sorted(inside), bound
-        bound = _nearer(inside, bound)
-        rows = inside
-    return await _all_alike(fetch, after, max(row.name for row in rows))
+    nearer = bound
+    while nearer is not None:
+        bound = nearer
+        rows = await fetch(after, bound, limit + 1)
+        if len(rows) <= limit:
+            return _sorted(rows), bound
+        nearer = _nearer(rows, bound)
+    return await _all_alike(fetch, after, _beyond(rows) or bound or "")
 
 
 def boundary(name: str) -> str | None:
@@ -91,16 +95,23 @@ def _nearer(rows: Sequence[Row], bound: str) -> str | None:
     return names[len(names) // 4] if names else None
 
 
-async def _all_alike(fetch: Fetch[Row], after: str, last: str) -> tuple[list[Row], str | None]:
-    """Return all rows up to a text beyond a name that Rucio can't be told."""
-    signs = [at for sign in _CHANGED if (at := last.find(sign)) >= 0]
-    cut = min(signs)
-    bound = last[:cut] + chr(ord(last[cut]) + 1)
-    rows = await fetch(after, bound, ALIKE_MAX)
+def _beyond(rows: Sequence[Row]) -> str | None:
+    """Return a text that comes after all names among rows that Rucio can't be told; if any."""
+    alike = [row.name for row in rows if boundary(row.name) is None]
+    if not alike:
+        return None
+    last = max(alike)
+    cut = min(at for sign in _CHANGED if (at := last.find(sign)) >= 0)
+    return last[:cut] + chr(ord(last[cut]) + 1)
+
+
+async def _all_alike(fetch: Fetch[Row], after: str, upto: str) -> tuple[list[Row], str]:
+    """Return all rows up to a text, however many they are."""
+    rows = await fetch(after, upto, ALIKE_MAX)
     if len(rows) >= ALIKE_MAX:
-        words = f'Rucio can\'t list the many names like "{last[:60]}" page by page.'
+        words = f'Rucio can\'t list the many names up to "{upto[:60]}" page by page.'
         raise LakeError("unsupported", words, "Search for a longer part of the name.")
-    return _sorted(rows), bound
+    return _sorted(rows), upto
 
 
 def _sorted(rows: list[Row]) -> list[Row]:

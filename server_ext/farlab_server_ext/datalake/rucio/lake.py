@@ -13,7 +13,7 @@ from ..lake import page_size as bounded
 from . import listing, metadata
 from .auth import Authenticator
 from .client import RucioClient
-from .contents import Contents
+from .contents import Contents, content_of
 from .did import Did, entry_of, parse
 from .paths import Here
 from .replicas import Replica, Replicas, Share, paths_of
@@ -54,11 +54,11 @@ class RucioLake(Lake):
             return await listing.scopes(self.client, cursor, limit)
         if ":" not in path:
             return await listing.scope(self.client, path, cursor, limit)
-        return await self._contents.page(parse(path), cursor, limit)
+        return await self._contents.page(content_of(parse(path)), cursor, limit)
 
     async def search(self, query: Query, cursor: str = "", limit: int = PAGE) -> Page:
         """Return the DIDs of a scope whose names and metadata match."""
-        return await listing.search(self.client, query, cursor, bounded(limit))
+        return await listing.search(self.client, self._contents, query, cursor, bounded(limit))
 
     async def details(self, path: str) -> Details:
         """Return all keys of a DID, what it is part of, and where it is here."""

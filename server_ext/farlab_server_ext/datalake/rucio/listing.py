@@ -6,14 +6,16 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from urllib.parse import quote
 
 from ..lake import Entry, LakeError, Page, Query
 from .client import RucioClient
+from .contents import Contents, Whole
 from .did import Did, entry_of
 from .keyset import page
+from .metadata import OWN, columns
 
 COLLECTIONS, FILES = "c", "f"
 """The two parts of a scope's listing: what holds files first, as in a file browser."""
@@ -56,24 +58,44 @@ async def scope(client: RucioClient, name: str, cursor: str, limit: int) -> Page
     return Page((*first.entries, *rest.entries), rest.next)
 
 
-async def search(client: RucioClient, query: Query, cursor: str, limit: int) -> Page:
+async def search(
+    client: RucioClient, contents: Contents, query: Query, cursor: str, limit: int
+) -> Page:
     """Return the DIDs of a scope that match a query."""
     where = query.path.partition(":")[0]
     if not where:
         words = "Rucio searches within one scope."
         raise LakeError("wrong-input", words, "Choose a scope, or write scope:pattern.")
-    after = _unpack(cursor)[1] if cursor else ""
     names, exact = _pattern(query.text)
     filters = names | _metadata(query.metadata)
     kind = query.kind if query.kind in ("container", "dataset", "file") else "all"
+    if query.metadata and not query.metadata.keys() <= OWN:
+        # Rucio can't compare names in a search by users' own keys.
+        whole = Whole("The search", *_search_call(where, kind, filters), "FILE")
+        found = await contents.page(whole, cursor, limit)
+        rows, following = await _kinds(client, found.entries), found.next
+    else:
+        rows, following = await _by_name(client, where, kind, filters, cursor=cursor, limit=limit)
+    wanted = [row for row in rows if exact(row.name) and kind in ("all", row.kind)]
+    return Page(tuple(wanted), following)
+
+
+async def _by_name(
+    client: RucioClient,
+    scope: str,
+    kind: str,
+    filters: Mapping[str, str],
+    *,
+    cursor: str,
+    limit: int,
+) -> tuple[list[Entry], str | None]:
+    after = _unpack(cursor)[1] if cursor else ""
 
     async def fetch(after: str, upto: str, count: int) -> list[Entry]:
-        found = _found(client, where, kind, filters | _between(after, upto), count)
-        return await (_kinds(client, found) if query.metadata else found)
+        return await _found(client, scope, kind, {**filters, **_between(after, upto)}, count)
 
     rows, bound = await page(fetch, after, limit)
-    wanted = [row for row in rows if exact(row.name) and kind in ("all", row.kind)]
-    return Page(tuple(wanted), None if bound is None else _pack("q", bound))
+    return rows, None if bound is None else _pack("q", bound)
 
 
 async def _part(client: RucioClient, scope: str, part: str, after: str, limit: int) -> Page:
@@ -92,22 +114,24 @@ async def _part(client: RucioClient, scope: str, part: str, after: str, limit: i
 async def _found(
     client: RucioClient, scope: str, kind: str, filters: Mapping[str, str], limit: int
 ) -> list[Entry]:
-    # Never the roots of a scope, which Rucio lists without end.
-    path = f"/dids/{quote(scope, safe='')}/dids/search"
-    query = {"type": kind, "long": "1", "limit": str(limit), "filters": repr([dict(filters)])}
-    async with aclosing(client.rows(path, query)) as rows:
-        return [entry_of(row, row.get("did_type") or "FILE") async for row in rows]
-
-
-async def _kinds(client: RucioClient, found: Awaitable[list[Entry]]) -> list[Entry]:
-    """Return entries with the kinds and sizes that a search by metadata leaves out."""
-    entries = await found
-    dids = [Did(entry.more["scope"], entry.name).json for entry in entries]
-    if not dids:
-        return []
-    asked = {"dids": dids, "inherit": False, "plugin": "DID_COLUMN"}
-    async with aclosing(client.rows("/dids/bulkmeta", body=asked)) as rows:
+    path, query = _search_call(scope, kind, filters)
+    async with aclosing(client.rows(path, {**dict(query), "limit": str(limit)})) as rows:
         return [entry_of(row) async for row in rows]
+
+
+def _search_call(
+    scope: str, kind: str, filters: Mapping[str, str]
+) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return path and query. Never the roots of a scope, which Rucio lists without end."""
+    query = (("type", kind), ("long", "1"), ("filters", repr([dict(filters)])))
+    return f"/dids/{quote(scope, safe='')}/dids/search", query
+
+
+async def _kinds(client: RucioClient, entries: Sequence[Entry]) -> list[Entry]:
+    """Return entries with the kinds and sizes that a search by users' own keys leaves out."""
+    dids = [Did(entry.more["scope"], entry.name) for entry in entries]
+    rows = await columns(client, dids, "DID_COLUMN") if dids else []
+    return [entry_of(row) for row in rows]
 
 
 def _between(after: str, upto: str) -> dict[str, str]:
@@ -146,7 +170,7 @@ def _pack(part: str, name: str) -> str:
 
 def _unpack(cursor: str) -> tuple[str, str]:
     try:
-        return cursor[0], base64.urlsafe_b64decode(cursor[1:]).decode()
+        return cursor[0], base64.b64decode(cursor[1:], b"-_", validate=True).decode()
     except (IndexError, binascii.Error, ValueError):
         raise _bad_cursor() from None
 

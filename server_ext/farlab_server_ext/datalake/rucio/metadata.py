@@ -27,9 +27,11 @@ KEYS_MAX = 100
 VALUE_MAX = 4_000
 
 
-async def columns(client: RucioClient, dids: Sequence[Did]) -> list[dict[str, Any]]:
-    """Return all keys of each DID that exists, in one call."""
-    asked = {"dids": [did.json for did in dids], "inherit": False, "plugin": "ALL"}
+async def columns(
+    client: RucioClient, dids: Sequence[Did], plugin: str = "ALL"
+) -> list[dict[str, Any]]:
+    """Return all keys of each DID that exists, in one call; or those of one of Rucio's plugins."""
+    asked = {"dids": [did.json for did in dids], "inherit": False, "plugin": plugin}
     async with aclosing(client.rows("/dids/bulkmeta", body=asked)) as rows:
         return [row async for row in rows]
 

@@ -1,0 +1,64 @@
+"""Real lakes for the tests of the DataLake: one Rucio with everything in it, and a second one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from farlab_real.postgres import RunningPostgres
+from farlab_real.rucio_server import RunningRucio
+from farlab_real.rucio_world import OpenLake, fill, lake_of, password_of
+from farlab_real.storage_fixtures import (  # noqa: F401
+    doors,
+    fts,
+    s3_server,
+    stac_api,
+    static_catalogue,
+)
+from farlab_server_ext.datalake.rucio.lake import RucioLake
+from farlab_server_ext.datalake.rucio.paths import Here
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[RunningPostgres]:
+    """The database server of all the Rucios."""
+    with RunningPostgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def rucio(
+    postgres: RunningPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningRucio]:
+    """A Rucio that allows any name, with everything of `farlab_real.rucio_world`."""
+    folder = tmp_path_factory.mktemp("rucio")
+    with RunningRucio(folder, postgres, any_name=True) as running:
+        fill(running)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def virgo(
+    postgres: RunningPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningRucio]:
+    """Another Rucio, which shares nothing with the first but the user's name."""
+    with RunningRucio(tmp_path_factory.mktemp("virgo"), postgres, name="virgo") as running:
+        running.admin.add_user("alice", password_of("virgo"), "user.alice")
+        yield running
+
+
+@pytest.fixture
+async def open_lake(rucio: RunningRucio) -> AsyncIterator[OpenLake]:
+    """Open the Rucio as a user, alice if nobody else."""
+    opened = []
+
+    def open_one(
+        user: str = "alice", here: Here | None = None, url: str = "", silence: float = 60.0
+    ) -> RucioLake:
+        lake = lake_of(url or rucio.url, user, here, silence)
+        opened.append(lake)
+        return lake
+
+    yield open_one
+    for lake in opened:
+        await lake.close()
