@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from typing import Annotated, Any, Literal
 
@@ -122,7 +123,10 @@ class Serving(_Model):
         default="127.0.0.1:10250", description="host:port; port 0 takes a free one."
     )
     address: Annotated[str, AfterValidator(_ip)] = Field(
-        default="127.0.0.1", description="The node's address, at which the API server dials."
+        default_factory=lambda: os.environ.get("POD_IP", "127.0.0.1"),
+        validate_default=True,
+        description="The node's address, at which the API server dials; by default that of the"
+        " pod it runs in, which the environment's POD_IP holds, else 127.0.0.1.",
     )
     client_ca_file: FilePath | None = Field(
         default=None,
