@@ -181,7 +181,8 @@ class Reconciler:
         try:
             through = await step
         except ApiAway as error:
-            log.warning("pod %s/%s: %s", pod.namespace, pod.name, error)
+            # The watch says so in the log, once for all pods.
+            log.debug("pod %s/%s: %s", pod.namespace, pod.name, error)
         except ApiError as error:
             # 404 and 409: the pod is gone or another one has its name; the watch will tell.
             if error.status not in (404, 409):
@@ -221,6 +222,8 @@ class Reconciler:
         for pod in asked:
             work = self._works.get(pod.uid)
             if work is None or work.busy or pod.uid not in self.pods:
+                continue
+            if time.monotonic() < work.again_at:
                 continue
             answer = answers.get(pod.uid)
             if answer is None:

@@ -115,8 +115,10 @@ class Endpoint:
     @staticmethod
     async def _not_here(call: web.Request) -> web.Response:
         verb = call.path.split("/")[1]
-        words = f"{verb} is not possible on a virtual node: its pods run at another site"
-        return web.Response(status=501, text=words)
+        words = f"{verb} is not possible on a virtual node, whose pods run at another site"
+        # kubectl reads what comes instead of a stream as a Status, whatever it is.
+        answer = {"apiVersion": "v1", "kind": "Status", "status": "Failure", "message": words}
+        return web.json_response(answer | {"reason": "NotImplemented", "code": 501}, status=501)
 
     async def _logs(self, call: web.Request) -> web.StreamResponse:
         """GET: a container's output, as it comes."""
