@@ -250,6 +250,14 @@ async def test_the_process_that_took_over_a_session_keeps_it():
         assert "taken over" in first.kernel.reason
 
 
+async def test_what_is_sent_behind_the_end_of_a_workload_is_answered():
+    async with keeper() as kept, linked(kept) as link, connected(link) as client:
+        link.fail("the partition is closed")
+        result = await execute(client, "print('never')")
+        assert result.reply["content"]["ename"] == "DeadKernelError"
+        assert result.reply["content"]["evalue"] == "the partition is closed"
+
+
 async def test_history_knows_no_such_cell():
     async with keeper() as kept, linked(kept) as link:
         with pytest.raises(RefusedError, match="no cell nonsense"):

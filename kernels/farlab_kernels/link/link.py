@@ -62,6 +62,7 @@ class KernelLink:
         self._local: LocalEnd | None = None
         self._running: asyncio.Task[None] | None = None
         self._requests: dict[str, _Request] = {}
+        self._failed = False
 
     # Where it is, and how
 
@@ -148,15 +149,20 @@ class KernelLink:
         if self.kernel.state == "ended":
             return
         self.kernel = KernelState("ended", self.kernel.generation, reason)
+        self._failed = True
         requests, self._requests = self._requests, {}
         for request in requests.values():
-            reply, published = self._signer.end(*request, dead(reason))
-            for frames in published[:-1]:
-                self._end.deliver(Kind.IOPUB, frames)
-            self._end.deliver(Kind.SHELL, reply)
-            self._end.deliver(Kind.IOPUB, published[-1])
+            self._answer_dead(request)
         self._flush()
         self._tell()
+
+    def _answer_dead(self, request: _Request) -> None:
+        """Answer a request in the keeper's place, which can't be reached any more."""
+        reply, published = self._signer.end(*request, dead(self.kernel.reason))
+        for frames in published[:-1]:
+            self._end.deliver(Kind.IOPUB, frames)
+        self._end.deliver(Kind.SHELL, reply)
+        self._end.deliver(Kind.IOPUB, published[-1])
 
     # Messages
 
@@ -168,6 +174,10 @@ class KernelLink:
                 header = read(frames[at + 2])
                 if str(header.get("msg_type")).endswith("_request"):
                     request = _Request(header["msg_type"], frames[at + 2], frames[:at])
+                    if self._failed:
+                        self._answer_dead(request)
+                        self._flush()
+                        return
                     self._requests[str(header.get("msg_id"))] = request
         self._connection.send(kind, frames)
 
