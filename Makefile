@@ -10,12 +10,16 @@ export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
 
 TS_SOURCES := $(wildcard extensions/*/src/*.ts* extensions/*/src/*/*.ts* extensions/*/style/* extensions/*/style/*/* extensions/*/schema/* extensions/*/package.json) tsconfig.base.json
 
-.PHONY: demo test check bench lock lab clean
+# Builds the tests' Kubernetes: minutes the first time on a machine, nothing after that.
+BUILD_CONTROL_PLANE := $(PYTHON) tests/real/farlab_real/control_plane_build.py
+
+.PHONY: demo test check bench lock lab clean control-plane-begun
 
 demo: .venv/.demo-stamp extensions/.stamp
 	$(BIN)/python demo/start.py
 
-test: .venv/.stamp .venv/.hub5-stamp .venv-rucio/.stamp extensions/.stamp .venv/.packages-stamp
+test: control-plane-begun .venv/.stamp .venv/.hub5-stamp .venv-rucio/.stamp extensions/.stamp .venv/.packages-stamp
+	$(BUILD_CONTROL_PLANE)
 	$(BIN)/jlpm test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -37,6 +41,10 @@ lab: extensions/.stamp
 
 clean:
 	rm -rf .venv .venv-hub5 .venv-bench .venv-rucio node_modules extensions/.stamp extensions/lab/lib extensions/lab/labextension
+
+# In the background, while the other set-up goes on: `test` waits for it and shows what went wrong.
+control-plane-begun:
+	@$(BUILD_CONTROL_PLANE) >/dev/null 2>&1 &
 
 .venv/bin/pip:
 	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || sh tests/real/install-packages python3-venv
