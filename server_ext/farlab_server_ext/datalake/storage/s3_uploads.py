@@ -1,0 +1,122 @@
+"""Uploads to object stores: visible when complete, resumed after a cut or a killed server.
+
+What has arrived is known by the store alone: parts of an unfinished upload whose length and MD5 are
+those of the same part here are not sent again. Nothing is kept on this side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..lake import LakeError
+
+if TYPE_CHECKING:
+    from .s3 import S3Lake
+
+PART = 16 * 1024 * 1024
+PARTS_MAX = 9_000
+
+
+class S3Upload:
+    """One object on its way."""
+
+    def __init__(self, lake: S3Lake, bucket: str, key: str) -> None:
+        self._lake = lake
+        self._place = {"Bucket": bucket, "Key": key}
+        self._sent = 0
+
+    async def run(self, parts: AsyncIterator[bytes], size: int | None) -> None:
+        """Put all parts there; raise LakeError, and let nothing be seen, if that can't be."""
+        await self._refuse_existing()
+        length = max(PART, -(-size // PARTS_MAX) if size else PART)
+        pieces = _pieces(parts, length)
+        first = await anext(pieces, b"")
+        self._sent = len(first)
+        if len(first) < length:
+            self._compare(size)
+            await self._lake.call("put_object", **self._place, Body=first, IfNoneMatch="*")
+            return
+        await self._in_parts(first, pieces, size)
+
+    async def _in_parts(self, first: bytes, rest: AsyncIterator[bytes], size: int | None) -> None:
+        upload, there = await self._begin()
+        try:
+            done = [await self._part(upload, there, 1, first)]
+            async for piece in rest:
+                self._sent += len(piece)
+                done.append(await self._part(upload, there, len(done) + 1, piece))
+            self._compare(size)
+            await self._refuse_existing()
+            parts = {"Parts": done}
+            await self._call("complete_multipart_upload", upload, MultipartUpload=parts)
+        except LakeError as error:
+            if error.code not in ("unreachable", "expired"):  # after those it goes on here
+                with suppress(LakeError):
+                    await self._call("abort_multipart_upload", upload)
+            raise
+
+    async def _begin(self) -> tuple[str, dict[int, dict[str, Any]]]:
+        """Return an upload, and the parts of it that are there already."""
+        known = self._place | {"Prefix": self._place["Key"]}
+        known.pop("Key")
+        listed = await self._lake.call("list_multipart_uploads", **known)
+        same = [one for one in listed.get("Uploads", []) if one["Key"] == self._place["Key"]]
+        if not same:
+            begun = await self._lake.call("create_multipart_upload", **self._place)
+            return str(begun["UploadId"]), {}
+        upload = str(max(same, key=lambda one: one["Initiated"])["UploadId"])
+        return upload, await self._parts(upload)
+
+    async def _parts(self, upload: str) -> dict[int, dict[str, Any]]:
+        found: dict[int, dict[str, Any]] = {}
+        marker = 0
+        while True:
+            listed = await self._call("list_parts", upload, PartNumberMarker=marker)
+            found |= {one["PartNumber"]: one for one in listed.get("Parts", [])}
+            if not listed.get("IsTruncated"):
+                return found
+            marker = listed["NextPartNumberMarker"]
+
+    async def _part(
+        self, upload: str, there: dict[int, dict[str, Any]], number: int, piece: bytes
+    ) -> dict[str, Any]:
+        """Send a part, unless it is there; return what the end of the upload must name."""
+        digest = hashlib.md5(piece, usedforsecurity=False).hexdigest()
+        old = there.get(number)
+        if old and old["Size"] == len(piece) and old["ETag"].strip('"') == digest:
+            return {"PartNumber": number, "ETag": old["ETag"]}
+        got = await self._call("upload_part", upload, PartNumber=number, Body=piece)
+        return {"PartNumber": number, "ETag": got["ETag"]}
+
+    async def _call(self, method: str, upload: str, **arguments: Any) -> Any:
+        return await self._lake.call(method, **self._place, UploadId=upload, **arguments)
+
+    async def _refuse_existing(self) -> None:
+        try:
+            await self._lake.call("head_object", **self._place)
+        except LakeError as error:
+            if error.code == "not-found":
+                return
+            raise
+        words = f"{self._place['Key']} is there already."
+        raise LakeError("conflict", words, "Choose another name, or remove it first.")
+
+    def _compare(self, size: int | None) -> None:
+        if size is not None and self._sent != size:
+            words = f"{self._place['Key']} has {self._sent} bytes, not {size} as was said."
+            raise LakeError("wrong-input", words, "It has changed meanwhile: upload it anew.")
+
+
+async def _pieces(parts: AsyncIterator[bytes], length: int) -> AsyncIterator[bytes]:
+    """Yield the same bytes in pieces of one length; the last one may be shorter."""
+    waiting = bytearray()
+    async for part in parts:
+        waiting += part
+        while len(waiting) >= length:
+            yield bytes(waiting[:length])
+            del waiting[:length]
+    if waiting:
+        yield bytes(waiting)
