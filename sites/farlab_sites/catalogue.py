@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
-from pydantic.json_schema import GenerateJsonSchema
 
 from farlab_sites.fields import (
     Account,
@@ -187,9 +186,11 @@ class Direct(Model):
 
 
 class Kubernetes(Model):
-    """A virtual node of the hub's own Kubernetes cluster."""
+    """The hub's own Kubernetes cluster: a virtual node of it, or its ordinary nodes (`{}`)."""
 
-    node: Node = Field(description="Name of the virtual node.")
+    node: Node | None = Field(
+        default=None, description="Name of the virtual node; absent: the ordinary nodes."
+    )
 
 
 class Carrier(OneOf):
@@ -388,23 +389,3 @@ class Catalogue(Model):
                 raise wrong(*problem, ("sites", number, "datalake", "lake"))
             site._lakes = self.lakes
         return self
-
-
-class _Schema(GenerateJsonSchema):
-    """Pydantic's JSON Schema, without `null`: a key that is there has a value."""
-
-    def nullable_schema(self, schema: Any) -> dict[str, Any]:
-        """Describe only the value that may be absent."""
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: Any) -> dict[str, Any]:
-        """Name only defaults that could be written."""
-        if schema.get("default") is None:
-            return self.generate_inner(schema["schema"])
-        return super().default_schema(schema)
-
-
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema of `sites.yaml`, as published in docs/sites.schema.json."""
-    described = Catalogue.model_json_schema(schema_generator=_Schema)
-    return {"$schema": _Schema.schema_dialect, **described, "title": "sites.yaml"}

@@ -7,10 +7,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from farlab_sites.catalogue import Catalogue, Profile, Site, schema
+from farlab_sites.catalogue import Catalogue, Profile, Site
 from farlab_sites.loader import load_catalogue
 from farlab_sites.manifest import walltime
 from farlab_sites.problems import CatalogueError
+from farlab_sites.schema import schema
 from farlab_sites.units import format_walltime
 
 

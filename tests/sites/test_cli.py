@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from farlab_sites import cli
-from farlab_sites.catalogue import schema
 from farlab_sites.cli import main
+from farlab_sites.schema import schema
 
 EXAMPLE = str(Path(__file__).parents[2] / "docs" / "examples" / "intertwin.yaml")
 Captured = pytest.CaptureFixture[str]
@@ -68,7 +68,7 @@ def test_an_unknown_command_is_answered_with_the_known_ones(capsys: Captured) ->
     assert main(["sits\n"]) == 2
     err = capsys.readouterr().err
     assert err.startswith('farlab: "sits?" is not a command; did you mean "sites"? (known: ')
-    assert "hub, kernels, plugin, sites" in err
+    assert "hub, kernels, kubelet, plugin, sites" in err
 
 
 def test_version_and_help(capsys: Captured) -> None:

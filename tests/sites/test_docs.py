@@ -13,8 +13,8 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from farlab_sites.catalogue import schema
 from farlab_sites.cli import main
+from farlab_sites.schema import schema
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "sites.schema.json"
