@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 1.0  # seconds before a pod is tried again
 LONGEST_PAUSE = 10.0
-LOST_AFTER = 30.0  # seconds that a backend may leave out a job before its pod is given up
+LOST_AFTER = 15.0  # seconds that a backend may leave out a job before its pod is given up
 QUEUED_AFTER = 3.0  # seconds that a job may wait before an event says so
 
 
