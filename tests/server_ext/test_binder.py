@@ -50,14 +50,9 @@ def test_what_the_tutorial_imports_is_installed() -> None:
 def lab(tmp_path: Path) -> Iterator[RunningLab]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     lab = RunningLab(tmp_path / "home", {"PATH": path})
-    # Its extensions are those that the environment turns on, as on Binder.
-    command = [word for word in lab.process.argv if "jpserver_extensions" not in word]
-    lab.process.argv = [str(BINDER / "start"), *command]
-    try:
-        lab.start()
+    lab.process.argv = [str(BINDER / "start"), *lab.process.argv]
+    with lab:
         yield lab
-    finally:
-        lab.process.stop()
         kill_all_below(tmp_path)
 
 

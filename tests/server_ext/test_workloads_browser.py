@@ -2,68 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 from farlab_real.browser import browser_page
+from farlab_real.lab import RunningLab
 from farlab_real.plugin import RunningPlugin
-from farlab_real.processes import Process, free_ports
 from playwright.sync_api import Locator, Page, Route, expect
 
-TOKEN = "a-token-of-the-tests"
 
-
-class HostingLab:
-    """JupyterLab on loopback, whose Farlab extension hosts the service for its user."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        folder.mkdir()
-        (port,) = free_ports(1)
-        self.url = f"http://127.0.0.1:{port}/"
-        command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser"]
-        command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
-        command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"]
-        # Nothing is asked from outside, neither news nor updates.
-        command += ["--LabApp.news_url=None", *options]
-        command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-        known = {name: value for name, value in os.environ.items() if "FARLAB" not in name}
-        own = {
-            f"JUPYTER_{kind}_DIR": str(folder / f".{kind}")
-            for kind in ("CONFIG", "DATA", "RUNTIME")
-        }
-        environment = {**known, **own, "HOME": str(folder)}
-        self.process = Process(command, folder / ".log", environment)
-
-    def __enter__(self) -> HostingLab:
-        self.process.start()
-        self.process.wait_until(self._answers, "JupyterLab")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.stop()
-
-    def call(self, method: str, path: str, body: object = None) -> httpx.Response:
-        headers = {"Authorization": f"token {TOKEN}"}
-        return httpx.request(method, self.url + path, headers=headers, json=body, timeout=90)
-
-    def _answers(self) -> bool:
-        try:
-            return self.call("GET", "api/status").status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    def open(self, page: Page) -> Locator:
-        """Open the page and show the panel; return it."""
-        page.goto(f"{self.url}lab?token={TOKEN}")
-        expect(page.locator(".jp-Launcher")).to_be_visible()
-        page.locator(".lm-TabBar-tab[data-id='farlab-workloads']").click()
-        return page.get_by_role("region", name="Workloads", exact=True)
+def open_panel(page: Page, lab: RunningLab) -> Locator:
+    """Open JupyterLab and show the panel; return it."""
+    page.goto(lab.address())
+    expect(page.locator(".jp-Launcher")).to_be_visible()
+    page.locator(".lm-TabBar-tab[data-id='farlab-workloads']").click()
+    return page.get_by_role("region", name="Workloads", exact=True)
 
 
 @pytest.fixture
@@ -89,13 +46,12 @@ def catalogue(tmp_path: Path, plugin: RunningPlugin) -> Path:
 
 def test_a_kernel_is_seen_read_attached_to_and_cancelled(tmp_path: Path, catalogue: Path) -> None:
     option = f"--FarlabServerApp.catalogue={catalogue}"
-    with HostingLab(tmp_path / "lab", option) as lab, browser_page() as page:
-        panel = lab.open(page)
+    with RunningLab(tmp_path / "lab", {}, option) as lab, browser_page() as page:
+        panel = open_panel(page, lab)
         expect(panel).to_contain_text("Nothing of yours runs at a site")
 
         asked = {"kind": "kernel", "site": "here", "name": "mine"}
-        created = lab.call("POST", "farlab/api/workloads", asked)
-        assert created.status_code == 201, created.text
+        lab.call("POST", "farlab/api/workloads", asked)
         row = panel.get_by_role("row", name=re.compile("^mine"))
         expect(row.get_by_role("cell").nth(0)).to_contain_text("here")
         expect(row).to_contain_text("Ready")
@@ -117,7 +73,7 @@ def test_a_kernel_is_seen_read_attached_to_and_cancelled(tmp_path: Path, catalog
         expect(row).to_contain_text("Cancelled")
         expect(panel.get_by_role("status")).to_contain_text("mine: Cancelled")
         expect(row.get_by_role("button")).to_have_count(1)
-        assert lab.call("GET", "farlab/api/workloads").json() == []
+        assert lab.call("GET", "farlab/api/workloads") == []
 
 
 def _read_the_log(page: Page, row: Locator) -> None:
@@ -152,8 +108,8 @@ def test_what_is_missing_is_said_and_tried_again(tmp_path: Path) -> None:
     def answer(route: Route) -> None:
         route.fulfill(json=[_server()])
 
-    with HostingLab(tmp_path / "lab") as lab, browser_page() as page:
-        panel = lab.open(page)
+    with RunningLab(tmp_path / "lab", {}) as lab, browser_page() as page:
+        panel = open_panel(page, lab)
         alert = panel.get_by_role("alert")
         expect(alert).to_contain_text("knows of no Farlab service")
         expect(alert).to_contain_text("--FarlabServerApp.catalogue=sites.yaml")

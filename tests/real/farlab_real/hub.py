@@ -17,13 +17,13 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
 import yaml
 
 from farlab_real.processes import Process, free_ports
+from farlab_real.running import Running
 from farlab_real.user import ADMIN_TOKEN, HubUser
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -40,6 +40,7 @@ farlab_spawner.configure(
     state_dir={state!r},
     service_port={service_port},
     relay_port={relay_port},
+    **{settings!r},
 )
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}{base_url}"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:{hub_port}"
@@ -73,10 +74,11 @@ c.JupyterHub.services.append(
 """
 
 
-class RunningHub:
+class RunningHub(Running):
     """A hub in `folder`; `catalogue` is the content of sites.yaml, or the path of one.
 
-    `groups` maps hub groups to their members; `more` is appended to jupyterhub_config.py.
+    `groups` maps hub groups to their members; `settings` are further ones of
+    `farlab_spawner.configure`, and `more` is appended to jupyterhub_config.py.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class RunningHub:
         *,
         groups: Mapping[str, Sequence[str]] | None = None,
         python: Path | str = sys.executable,
+        settings: Mapping[str, Any] | None = None,
         more: str = "",
         base_url: str = "/",
         env: Mapping[str, str] | None = None,
@@ -100,7 +103,7 @@ class RunningHub:
         self.catalogue = folder / "sites.yaml"
         self.write_catalogue(catalogue)
         self.config = folder / "jupyterhub_config.py"
-        self.config.write_text(self._config(groups or {}, more, base_url))
+        self.config.write_text(self._config(groups or {}, settings or {}, more, base_url))
         # The payload of a local site is found through PATH, as on any machine.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         command = [str(self.python), "-m", "jupyterhub", "-f", str(self.config)]
@@ -115,8 +118,15 @@ class RunningHub:
         else:
             self.catalogue.write_text(yaml.safe_dump(dict(catalogue), sort_keys=False))
 
-    def _config(self, groups: Mapping[str, Sequence[str]], more: str, base_url: str) -> str:
+    def _config(
+        self,
+        groups: Mapping[str, Sequence[str]],
+        settings: Mapping[str, Any],
+        more: str,
+        base_url: str,
+    ) -> str:
         return CONFIG.format(
+            settings=dict(settings),
             catalogue=str(self.catalogue),
             state=str(self.state),
             folder=str(self.folder),
@@ -199,17 +209,6 @@ class RunningHub:
         answer.raise_for_status()
         live: list[dict[str, Any]] = answer.json()
         return live
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def find_proxy() -> str:

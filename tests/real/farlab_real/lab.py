@@ -8,22 +8,26 @@ import sys
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
 from farlab_real.processes import Process, free_ports
+from farlab_real.running import Running
 
 TOKEN = "the-token-of-this-laptop"
 PATIENCE = 90.0
 
 
-class RunningLab:
-    """JupyterLab, with its notebooks in `folder`; a context manager."""
+class RunningLab(Running):
+    """JupyterLab, with its notebooks in `folder`.
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    `environment` is added to this process's, of which Farlab's own variables are left out;
+    `options` are further arguments, such as `--FarlabServerApp.catalogue=sites.yaml`.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], *options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         (port,) = free_ports(1)
@@ -35,18 +39,23 @@ class RunningLab:
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
             *("--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"),
             *(f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"),
-            '--ServerApp.jpserver_extensions={"farlab_kernels.provisioning.server": True}',
             # Nothing is asked from outside, neither news nor updates.
             *("--LabApp.news_url=None",
               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
+            *options,
         ]  # fmt: skip
         env = {**known, **own, **environment, "HOME": str(folder)}
         self.process = Process(command, folder / ".log", env)
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Start it, and wait until it answers."""
         self.process.start()
         self.process.wait_until(self._answers, "JupyterLab")
+        return self
+
+    def stop(self) -> None:
+        """Stop it; its kernels end with it."""
+        self.process.stop()
 
     def _answers(self) -> bool:
         try:
@@ -54,27 +63,22 @@ class RunningLab:
         except httpx.HTTPError:
             return False
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
-        self.process.stop()
-
     def api(self, method: str, path: str, body: Any = None) -> Any:
-        """Call the server's API."""
+        """Call the API of the Jupyter server; `path` such as `sessions`."""
+        return self.call(method, f"api/{path}", body)
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the server; `path` such as `farlab/api/workloads`."""
         answer = httpx.request(
-            method, f"{self.url}api/{path}", headers=_HEADERS, json=body, timeout=PATIENCE
+            method, f"{self.url}{path}", headers=_HEADERS, json=body, timeout=PATIENCE
         )
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
-    def address(self, notebook: str) -> str:
-        """Return where a browser opens a notebook."""
-        return f"{self.url}lab/tree/{notebook}?token={TOKEN}"
+    def address(self, notebook: str = "") -> str:
+        """Return where a browser opens JupyterLab, and a notebook in it."""
+        page = f"lab/tree/{notebook}" if notebook else "lab"
+        return f"{self.url}{page}?token={TOKEN}"
 
     def open_session(self, notebook: str, kernel: str) -> str:
         """Open a notebook with a kernel, as a page does; return the kernel's id."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
 import yaml
 
 from farlab_real.processes import Process, free_ports, kill_all_below
+from farlab_real.running import Running
 
 
-class RunningPlugin:
+class RunningPlugin(Running):
     """A plugin in `folder`, listening on a free port of loopback.
 
         with RunningPlugin(tmp_path, {"local": {}}) as plugin:
@@ -78,14 +78,3 @@ class RunningPlugin:
         except httpx.HTTPError:
             return False
         return True
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.end()

@@ -26,9 +26,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
+from farlab_real.running import Running
 from farlab_real.slurm_conf import ClusterPaths, ClusterShape
 from farlab_real.slurm_daemons import Daemons, SlurmUnavailableError, check_machine
 
@@ -37,7 +37,7 @@ __all__ = ["ClusterShape", "SlurmCluster", "SlurmUnavailableError", "main"]
 BIN = Path("/usr/bin")
 
 
-class SlurmCluster:
+class SlurmCluster(Running):
     """A running Slurm; keyword arguments are those of ClusterShape.
 
     Jobs of any local account can run: without `folder` the cluster lives in a new folder below
@@ -107,17 +107,6 @@ class SlurmCluster:
             self._supervisor = None
         if self._own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def run(self, *argv: str, check: bool = True, timeout: float = 60) -> str:
         """Run one of Slurm's commands as this user and return what it printed."""
