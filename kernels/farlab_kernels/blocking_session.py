@@ -114,15 +114,15 @@ class BlockingSession:
         if not isinstance(output, NotebookOutput):
             yield
             return
-        pairs = [(one, cell["id"]) for one, cell in zip(self._comms, cells, strict=True) if cell]
-        for comms, id_ in pairs:
-            comms.adopt(id_, output.parent)
-            comms.replayed.add(id_)
+        pairs = [(one, cell) for one, cell in zip(self._comms, cells, strict=True) if cell]
+        tell = self._thread.loop.call_soon_threadsafe
+        for comms, cell in pairs:
+            tell(comms.begin_replay, cell, output.parent)
         try:
             yield
         finally:
-            for comms, id_ in pairs:
-                comms.replayed.discard(id_)
+            for comms, cell in pairs:
+                tell(comms.end_replay, cell["id"])
 
     def _leave(self, _: int) -> None:
         raise Left(self.name)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from farlab_kernels.keeper import app, memory
+from farlab_kernels.keeper.launch import launch
 from farlab_kernels.keeper.process import KernelProcess
 from farlab_kernels.link.link import EndedError, KernelLink, RefusedError
 from farlab_real.kernel_parts import (
@@ -282,6 +283,12 @@ async def test_a_key_that_is_too_short_is_no_key():
     assert "at least 32 characters" in said
 
 
+async def test_a_cell_that_did_not_come_with_its_job_is_an_error_in_words(tmp_path: Path):
+    code, said = await run_keeper(FARLAB_KERNEL_KEY=KEY, FARLAB_FIRST_CELL=str(tmp_path / "no"))
+    assert code == 1
+    assert "the cell that came with the job can't be read" in said
+
+
 async def test_a_kernel_that_cannot_start_is_an_error_in_words(tmp_path: Path):
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nif 'farlab_kernels.keeper.kernel' in sys.orig_argv: sys.exit('no luck')\n"
@@ -318,7 +325,7 @@ async def test_a_kernel_that_runs_out_of_memory_says_so(monkeypatch, tmp_path: P
     monkeypatch.setattr(memory, "_files", lambda name2, _: [tmp_path / name2])
     (tmp_path / "memory.max").write_text(str(400 << 20))
     (tmp_path / "memory.events").write_text("oom 0\noom_kill 0\n")
-    process = KernelProcess(tmp_path, "kernel-1", KEY, os.environ)
+    process = KernelProcess(launch(tmp_path, 1, KEY, os.environ))
     (tmp_path / "memory.events").write_text("oom 1\noom_kill 1\n")
     os.kill(process.pid, signal.SIGKILL)
     death = await asyncio.wait_for(process.ended, PATIENCE)

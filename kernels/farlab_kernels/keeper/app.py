@@ -11,18 +11,17 @@ did nothing for too long; 143 told to end (SIGTERM).
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib.util
 import logging
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from farlab_kernels.keeper.proof import LEAST_KEY
+from farlab_kernels.keeper.keys import LEAST_KEY, message_key
+from farlab_kernels.keeper.launch import launch
 
 _LONGEST_FOLDER = 80  # a socket's path has at most 107 bytes
 
@@ -57,42 +56,6 @@ def private_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="farlab-kernel-", dir="/tmp"))
 
 
-async def keep(key: str, port: int, folder: Path) -> int:
-    """Keep a kernel, reachable at a loopback port, until it ends; return the exit code."""
-    # Only now: `check` has found that they can be imported.
-    from farlab_kernels.keeper.first import FirstCell  # noqa: PLC0415
-    from farlab_kernels.keeper.keeper import Keeper, StartError  # noqa: PLC0415
-    from farlab_kernels.keeper.server import Server  # noqa: PLC0415
-
-    try:
-        first = FirstCell.read(os.environ)
-    except (OSError, ValueError) as error:
-        log.error("the cell that came with the job can't be read: %s", error)
-        return 1
-    keeper = Keeper(folder, key, os.environ, first)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, keeper.end)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, keeper.end)
-    running = asyncio.create_task(keeper.run())
-    ready = asyncio.create_task(keeper.ready.wait())
-    server = Server(key, keeper.handlers)
-    try:
-        await asyncio.wait((running, ready), return_when=asyncio.FIRST_COMPLETED)
-        if not running.done():  # from now on the agent finds that the kernel is ready
-            await server.listen(port)
-        return await running
-    except StartError as error:
-        log.error("the kernel could not be started: %s", error)
-        return 1
-    except OSError as error:
-        log.error("can't listen on port %s of 127.0.0.1: %s", port, error.strerror)
-        return 1
-    finally:
-        ready.cancel()
-        running.cancel()
-        await asyncio.wait((running, ready))
-        server.close()
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line program."""
     parser = argparse.ArgumentParser(prog="python -m farlab_kernels.keeper", description=__doc__)
@@ -106,6 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     folder = private_folder()
     try:
-        return asyncio.run(keep(key, options.port, folder))
+        launched = launch(folder, 1, message_key(key), os.environ)
+        # Only now: while the kernel starts, which takes longest, the keeper imports the rest.
+        import asyncio  # noqa: PLC0415
+
+        from farlab_kernels.keeper.serving import keep  # noqa: PLC0415
+
+        return asyncio.run(keep(key, options.port, folder, launched))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -11,9 +11,11 @@ from pathlib import Path
 from farlab_kernels.keeper.channels import Channels
 from farlab_kernels.keeper.first import FirstCell, failed
 from farlab_kernels.keeper.idle import until_idle, words
+from farlab_kernels.keeper.keys import message_key
+from farlab_kernels.keeper.launch import Launched, launch
 from farlab_kernels.keeper.messages import Signer
 from farlab_kernels.keeper.process import Death, KernelProcess
-from farlab_kernels.keeper.proof import Visitor, message_key
+from farlab_kernels.keeper.proof import Visitor
 from farlab_kernels.keeper.remains import end_of_output
 from farlab_kernels.keeper.router import Router
 from farlab_kernels.keeper.server import Handler
@@ -44,17 +46,18 @@ class StartError(Exception):
 class Keeper:
     """Keeps a kernel. `handlers` serve connections, by kind; further kinds may be added.
 
-    `first` is the cell that came with the job.
+    `launched` is the first kernel, and `first` the cell that came with the job.
     """
 
     def __init__(
         self, folder: Path, key: str, environment: Mapping[str, str],
-        first: FirstCell | None = None,
+        launched: Launched, first: FirstCell | None = None,
     ) -> None:  # fmt: skip
         self._folder = folder
         self._environment = environment
         self._key = message_key(key)
         self._router = Router(folder, Signer(self._key), self.order)
+        self._launched: Launched | None = launched
         self._first = first
         self._process: KernelProcess | None = None
         self._generation = 0
@@ -122,8 +125,10 @@ class Keeper:
         """Start a kernel and wait for its end."""
         self._generation += 1
         self._announce("starting")
-        name = f"kernel-{self._generation}"
-        process = self._process = KernelProcess(self._folder, name, self._key, self._environment)
+        launched, self._launched = self._launched, None
+        if launched is None:
+            launched = launch(self._folder, self._generation, self._key, self._environment)
+        process = self._process = KernelProcess(launched)
         channels = Channels(process, self._router.signer, self._router.hear, self._router.settle)
         opening = asyncio.create_task(channels.open())
         try:

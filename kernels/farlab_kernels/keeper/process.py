@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from farlab_kernels.keeper import memory
-
-_NOT_FOR_KERNELS = ("FARLAB_KERNEL_KEY", "FARLAB_FIRST_CELL")
-CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
+from farlab_kernels.keeper.launch import CHANNELS, Launched
 
 
 @dataclass(frozen=True)
@@ -31,27 +24,11 @@ class Death:
 class KernelProcess:
     """A running kernel, in a process group of its own; `ended` is done when it is no more."""
 
-    def __init__(self, folder: Path, name: str, key: str, environment: Mapping[str, str]) -> None:
-        """Start it, with its connection file and sockets in a private `folder`."""
-        self._base = folder / name
-        file = folder / f"{name}.json"
-        file.write_text(json.dumps(self._connection(key)))
-        kept = {name: value for name, value in environment.items() if name not in _NOT_FOR_KERNELS}
-        kept |= {"JPY_PARENT_PID": str(os.getpid()), "FARLAB_KERNEL_FOLDER": str(folder)}
-        # -P: what lies in the working folder must not stand in for the kernel's own modules.
-        command = [sys.executable, "-P", "-m", "farlab_kernels.keeper.kernel", "-f", str(file)]
-        self._killed_before = memory.kills()
-        self._process = subprocess.Popen(
-            command, env=kept, stdin=subprocess.DEVNULL, start_new_session=True
-        )
+    def __init__(self, launched: Launched) -> None:
+        self._process, self._base, self._killed_before = launched
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[Death] = loop.create_future()
         threading.Thread(target=self._wait, args=(loop,), daemon=True).start()
-
-    def _connection(self, key: str) -> dict[str, str | int]:
-        ports = {f"{name}_port": number for number, name in enumerate(CHANNELS, 1)}
-        about = {"transport": "ipc", "ip": str(self._base), "key": key}
-        return {**about, **ports, "signature_scheme": "hmac-sha256"}
 
     def address(self, channel: str) -> str:
         """Return the path of one of its channels' sockets."""

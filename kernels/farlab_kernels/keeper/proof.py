@@ -9,16 +9,14 @@ the kind of connection is.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import json
 import secrets
 from typing import Any
 
+from farlab_kernels.keeper.keys import keyed
 from farlab_kernels.keeper.wire import Writer
 
-LEAST_KEY = 32
-"""Characters that a kernel's key has at least."""
 PATIENCE = 30.0
 """Seconds for the whole of it."""
 VERSION = 1
@@ -31,14 +29,6 @@ class RefusedError(Exception):
 
 class NoAnswerError(ConnectionError):
     """The connection ended, or broke, before both sides were proven. Trying again may help."""
-
-
-def message_key(key: str) -> str:
-    """Return the key that signs the kernel's Jupyter messages, on both sides.
-
-    The kernel has this one, and can't find the kernel's key from it.
-    """
-    return _hmac(key, "farlab kernel messages")
 
 
 async def introduce(
@@ -102,12 +92,8 @@ def refuse(writer: Writer, reason: str) -> None:
     _send(writer, error=reason)
 
 
-def _hmac(key: str, text: str) -> str:
-    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
-
-
 def _prove(key: str, *said: str) -> str:
-    return _hmac(key, json.dumps(["farlab keeper", *said]))
+    return keyed(key, json.dumps(["farlab keeper", *said]))
 
 
 def _send(writer: Writer, **line: Any) -> None:

@@ -18,8 +18,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from farlab_kernels.keeper.keys import message_key
 from farlab_kernels.keeper.messages import Frames, MessageError, Signer, border, dead, read
-from farlab_kernels.keeper.proof import RefusedError, message_key
+from farlab_kernels.keeper.proof import RefusedError
 from farlab_kernels.keeper.states import KernelState, OrderName
 from farlab_kernels.keeper.wire import Kind, Packet, Writer
 from farlab_kernels.link.connection import Connection, EndedError, OpenStream

@@ -49,8 +49,8 @@ class Comms:
         self._cells: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._forwarded: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._parent: dict[str, Any] = {}
-        self.replayed: set[str] = set()
-        """Cells whose output comes from the spool meanwhile."""
+        self._replays: dict[str, set[str]] = {}
+        """Cells whose output comes from the spool, and what must be over before that ends."""
         self._stand_ins: dict[str, StandIn] = {}
         remote.channels.listen = self._listen
 
@@ -60,6 +60,21 @@ class Comms:
         """Let what comes of a cell, late or from its widgets, belong to this notebook's cell."""
         self._parent = parent
         _remember(self._cells, cell, parent)
+
+    def begin_replay(self, cell: dict[str, Any], parent: dict[str, Any]) -> None:
+        """Adopt a cell of the keeper's list, whose output now comes from the spool."""
+        self.adopt(cell["id"], parent)
+        self._replays[cell["id"]] = {"show"} if cell["idle"] else {"show", "cell"}
+
+    def end_replay(self, cell: str) -> None:
+        """Let output count again; if the cell still runs, or its output is on its way, later."""
+        self._end_replay(cell, "show")
+
+    def _end_replay(self, cell: str, part: str) -> None:
+        awaited = self._replays.get(cell, set())
+        awaited.discard(part)
+        if not awaited:
+            self._replays.pop(cell, None)
 
     def publish(self, message: Message) -> None:
         """Publish a comm message of a cell that runs now. Any thread."""
@@ -73,8 +88,12 @@ class Comms:
         """Publish what comes outside of cells, if it is this notebook's."""
         kind, parent = message["msg_type"], self._parent_of(message)
         mine = message["content"].get("comm_id") in self._stand_ins
-        id_ = message["parent_header"].get("msg_id")
-        if kind == "execute_input" or id_ in self.replayed or (parent is None and not mine):
+        id_ = str(message["parent_header"].get("msg_id"))
+        if id_ in self._replays:
+            if message["content"].get("execution_state") == "idle":
+                self._end_replay(id_, "cell")
+            return
+        if kind == "execute_input" or (parent is None and not mine):
             return
         if kind == "status" and id_ not in self._forwarded:
             return
