@@ -344,7 +344,6 @@ async def test_the_service_starts_kernels_with_these_rights_alone(
         "metadata": {"name": "farlab-kernel", "namespace": applied, "uid": uid},
         "spec": {"containers": [container], "restartPolicy": "Never"},
     }
-    unprivileged(pod)
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "farlab-kernel"}}
     async with carrier:
         await carrier.create(pod, [secret])

@@ -24,6 +24,9 @@ from farlab_sites.podstatus import PodStatus
 
 GRACE_S = 5
 """Seconds that a job has between being told to end and being killed."""
+POD_SECURITY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+CONTAINER_SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+"""What a namespace asks for that enforces the Pod Security Standard `restricted`."""
 MOST_GONE = 10_000
 """Deleted pods that are remembered until their workload has been told."""
 
@@ -289,12 +292,15 @@ def _fit(pod: Json, labels: Names, namespace: str) -> Json:
     meta["namespace"] = namespace
     # For the plugin, which keeps annotations.
     meta["annotations"] = {**(meta.get("annotations") or {}), WORKLOAD: labels[WORKLOAD]}
-    # What runs for a user gets no right in the cluster.
+    # What runs for a user gets no right in the cluster, and no privilege on its nodes.
     fit["spec"] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        "securityContext": POD_SECURITY,
         **fit["spec"],
     }
+    for container in fit["spec"]["containers"]:
+        container.setdefault("securityContext", CONTAINER_SECURITY)
     return fit
 
 
