@@ -75,7 +75,10 @@ class ThirdPartyCopy:
         return Facts(entry.size, entry.checksum)
 
     async def run(self, file: File, *, overwrite: bool, progress: Progress) -> Outcome:
-        """Copy a file, and return what has become of it; raise nothing but cancellation."""
+        """Copy a file, and return what has become of it; raise nothing but cancellation.
+
+        `progress` is told 0 before the door is asked: from then on, what lies there is our own.
+        """
         try:
             return await self._run(file, overwrite or file.handle == BEGUN, progress)
         except LakeError as error:
@@ -103,6 +106,7 @@ class ThirdPartyCopy:
                 words = f"{file.destination} is there already, and is another file."
                 return Outcome("failed", f"{words} Start it with overwriting, or remove that.")
         await self._destination.make_folders(folder_of(file.destination))
+        progress(0)
         markers = await self._copy(file, overwrite, progress)
         return await self._judge(file, wanted, markers)
 

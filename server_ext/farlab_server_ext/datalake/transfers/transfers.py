@@ -149,6 +149,8 @@ class Transfers:
         files = []
         for path, target in order.files:
             facts = await copy.look(path)
+            if order.by_fts and not order.overwrite:
+                await _refuse_existing(destination, target)
             files.append(File(path, target, facts.size, facts.checksum))
         transfer = Transfer(
             str(uuid.uuid4()),
@@ -250,6 +252,8 @@ class Transfers:
             def progress(done: int) -> None:
                 nonlocal last
                 now = time.monotonic()
+                if not self.get(identifier).files[number].handle:
+                    self._set(identifier, number, handle=BEGUN)
                 if now > last[0]:
                     rate = (done - last[1]) / (now - last[0])
                     self._progress(identifier, number, done, rate)
@@ -257,7 +261,7 @@ class Transfers:
 
             try:
                 copy = self._copy(transfer)
-                self._set(identifier, number, state="active", handle=BEGUN)
+                self._set(identifier, number, state="active")
                 outcome = await copy.run(file, overwrite=transfer.overwrite, progress=progress)
             except LakeError as error:  # a lake that is not in the catalogue any more
                 outcome = Outcome("failed", f"{error.message} {error.fix}")
@@ -366,3 +370,10 @@ class Transfers:
 
     def _other(self, identifier: str) -> OtherTransfers | None:
         return next((one for one in self._others if identifier.startswith(one.prefix)), None)
+
+
+async def _refuse_existing(lake: Lake, path: str) -> None:
+    """Refuse what FTS would overwrite when it is asked again for its own halves."""
+    if isinstance(lake, WebdavLake) and await lake.exists(path):
+        words = f"{path} is there already."
+        raise LakeError("conflict", words, "Start it with overwriting, or remove that.")
