@@ -70,19 +70,14 @@ def test_a_refusal_comes_in_slurms_words(kubelet: RunningKubelet, pods: PodsOn) 
 def test_a_queued_job_is_a_pending_pod_and_says_why(
     kubelet: RunningKubelet, slurm: SlurmCluster, pods: PodsOn
 ) -> None:
-    flags = "--partition=gpu --gres=gpu:a100:2 --time=5 --begin=now+1hour"
-    pods.create(gpu_pod(kubelet.node, "later", "true", flags=flags))
-    pod = pods.wait_for(
-        "later",
-        lambda pod: (
-            bool(pod["status"].get("containerStatuses"))
-            and "waiting" in pod["status"]["containerStatuses"][0]["state"]
-            and bool(job_of(pod))
-        ),
-        "waits in the queue",
-    )
+    # To Kubernetes each takes two GPUs of four, to Slurm all of them.
+    flags = "--partition=gpu --gres=gpu:a100:4 --time=5"
+    pods.create(gpu_pod(kubelet.node, "now", "exec sleep 600", flags=flags))
+    pods.wait_for_phase("now", "Running")
+    pods.create(gpu_pod(kubelet.node, "later", "echo my turn", flags=flags))
+    pod = pods.wait_for("later", lambda pod: "Resources" in str(pod), "waits in Slurm's queue")
     assert pod["status"]["phase"] == "Pending"
-    job = job_of(pod)
-    pods.kubectl("delete", "pod", "later")
-    pods.wait_until_gone("later")
-    assert job not in slurm.run("squeue", "--noheader", "--format=%i").split()
+    assert job_of(pod) in slurm.run("squeue", "--noheader", "--format=%i").split()
+    pods.kubectl("delete", "pod", "now")
+    pods.wait_for_phase("later", "Succeeded")
+    assert pods.kubectl("logs", "later") == "my turn\n"

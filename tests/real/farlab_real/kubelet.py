@@ -8,7 +8,6 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import yaml
@@ -16,6 +15,7 @@ import yaml
 from farlab_real.control_plane import Cluster, ControlPlane
 from farlab_real.plugin import RunningPlugin
 from farlab_real.processes import Process, wait_until
+from farlab_real.running import Running
 
 TAINT = "virtual-node.interlink/no-schedule"
 TOLERATION = {"key": TAINT, "operator": "Exists", "effect": "NoSchedule"}
@@ -83,8 +83,15 @@ class PodsOn:
         return found
 
     def wait_for_phase(self, name: str, phase: str) -> Json:
-        """Wait until a pod is in a phase."""
-        return self.wait_for(name, lambda pod: phase_of(pod) == phase, phase)
+        """Wait until a pod is in a phase; fail at once when it ends in another one."""
+
+        def there(pod: Json) -> bool:
+            found = phase_of(pod)
+            if found != phase and found in ("Succeeded", "Failed"):
+                raise AssertionError(f"{name}: {found} and not {phase}{self.describe(name, pod)}")
+            return found == phase
+
+        return self.wait_for(name, there, phase)
 
     def wait_until_gone(self, name: str) -> None:
         """Wait until there is no such pod."""
@@ -138,7 +145,7 @@ def on_node(cluster: Cluster, node: str) -> dict[str, Json]:
     return {pod["metadata"]["uid"]: pod for pod in json.loads(text)["items"]}
 
 
-class RunningKubelet:
+class RunningKubelet(Running):
     """A kubelet in `folder` for the node `node` of a cluster.
 
         with RunningKubelet(tmp_path, control_plane, "vega-vk", {"plugin": {"url": url}}):
@@ -176,10 +183,6 @@ class RunningKubelet:
         self.process.wait_until(self.is_ready, f"the node {self.node}")
         return self
 
-    def begin(self) -> None:
-        """Start it and return at once."""
-        self.process.start()
-
     def stop(self) -> None:
         """Stop it; pods and jobs go on."""
         self.process.stop()
@@ -212,17 +215,6 @@ class RunningKubelet:
             "get", "node", self.node, "-o", f"jsonpath={path}", check=False
         )
         return f":{found or 'none'}"
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.end()
 
     def end(self) -> None:
         """Stop it and take its node out of the cluster."""
