@@ -10,11 +10,19 @@ from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Integer, List, Unicode, default
 
+from .datalake.registry import VARIABLE as DATALAKE
+from .datalake.uploads import Uploads
+from .datalake_handlers import routes
 from .handlers import ServerHandler
+from .lakes_of_server import open_lakes
 from .proxy import ServiceHandler
+from .rucio_handlers import rucio_routes
+from .upload_handlers import upload_routes
 
 if TYPE_CHECKING:
+    from .datalake.registry import Lakes
     from .own_service import OwnService
+
 
 SERVICE_PATHS = r"(?:sites|workloads)(?:/[^?]*)?"
 
@@ -34,7 +42,9 @@ class FarlabServerApp(ExtensionApp):
         Farlab service itself. Ignored where FARLAB_API_URL names one already, as on a hub.
         """,
     ).tag(config=True)
-    state_dir = Unicode(help="Folder of that service's database, on a local disk.").tag(config=True)
+    state_dir = Unicode(
+        help="Folder of that service's database and of unfinished uploads, on a local disk."
+    ).tag(config=True)
     groups = List(
         Unicode(), help="Which of the catalogue's groups you are in; they open sites to you."
     ).tag(config=True)
@@ -52,6 +62,8 @@ class FarlabServerApp(ExtensionApp):
     ).tag(config=True)
 
     _own_service: OwnService | None = None
+    _lakes: Lakes | None = None
+    _uploads: Uploads | None = None
 
     @default("state_dir")
     def _default_state_dir(self) -> str:
@@ -61,6 +73,7 @@ class FarlabServerApp(ExtensionApp):
         """Tell the environment where the service will be, before any kernel starts."""
         if not self.catalogue:
             return
+        self._tell_lakes()
         if os.environ.get("FARLAB_API_URL"):
             self.log.info("Farlab's service is at %s already", os.environ["FARLAB_API_URL"])
             return
@@ -72,6 +85,9 @@ class FarlabServerApp(ExtensionApp):
         """Route the APIs; jupyter_server puts the base URL in front."""
         self.handlers.append((r"/farlab/api/server", ServerHandler))
         self.handlers.append((rf"/farlab/api/({SERVICE_PATHS})", ServiceHandler))
+        lakes = self._lakes = open_lakes(os.environ, self.log)
+        uploads = self._uploads = Uploads(lakes, Path(self.state_dir).expanduser() / "uploads")
+        self.handlers.extend(routes(lakes) + rucio_routes(lakes) + upload_routes(lakes, uploads))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Begin to serve, now that the event loop runs."""
@@ -80,8 +96,22 @@ class FarlabServerApp(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Stop serving; the jobs at the sites go on."""
+        if self._uploads is not None:
+            await self._uploads.close()
+        if self._lakes is not None:
+            await self._lakes.close()
         if self._own_service is not None:
             await self._own_service.stop()
+
+    def _tell_lakes(self) -> None:
+        """Put the catalogue's lakes where a spawner would have put them."""
+        if os.environ.get(DATALAKE):
+            return
+        try:
+            from .own_service import lakes_in  # noqa: PLC0415 - as below
+        except ImportError:
+            return  # said below
+        os.environ.update(lakes_in(Path(self.catalogue).expanduser()))
 
     def _make_service(self) -> OwnService | None:
         try:

@@ -24,6 +24,8 @@ from farlab_hub.process import StartError, alone_in, private_folder
 from farlab_hub.service import HubService
 from farlab_hub.serving import bind_api, serve_api
 from farlab_sites.carriers import carrier_for
+from farlab_sites.lakes import environment_of
+from farlab_sites.loader import load_catalogue
 from farlab_sites.problems import CatalogueError
 
 LOOPBACK = "127.0.0.1"
@@ -116,6 +118,14 @@ class OwnService:
             one.close()
         for name in (URL, TOKEN):
             os.environ.pop(name, None)
+
+
+def lakes_in(catalogue: Path) -> dict[str, str]:
+    """Return the variable that tells a server of a catalogue's lakes, if it is in order."""
+    try:
+        return environment_of(None, load_catalogue(catalogue).lakes)
+    except CatalogueError:
+        return {}  # which `start` tells
 
 
 def _number(file: Path) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 from farlab_real.postgres import RunningPostgres
@@ -17,6 +19,40 @@ from farlab_real.storage_fixtures import (  # noqa: F401
 )
 from farlab_server_ext.datalake.rucio.lake import RucioLake
 from farlab_server_ext.datalake.rucio.paths import Here
+
+# Only pytest-jupyter's fixtures, as in tests/server_ext/conftest.py.
+from pytest_jupyter.jupyter_server import *  # noqa: F403
+from tornado.httpclient import HTTPResponse
+
+del pytest_pycollect_makeitem, pytest_pyfunc_call  # noqa: F821
+
+
+@pytest.fixture
+def jp_server_config() -> dict[str, Any]:
+    """Refuse handlers that forgot to say who may call them."""
+    return {
+        "ServerApp": {
+            "jpserver_extensions": {"farlab_server_ext": True},
+            "allow_unauthenticated_access": False,
+            # Its handlers are not ours, and warn.
+            "terminals_enabled": False,
+        }
+    }
+
+
+@pytest.fixture
+def fetch(
+    jp_fetch: Callable[..., Any], jp_asyncio_loop: asyncio.AbstractEventLoop
+) -> Callable[..., HTTPResponse]:
+    """Fetch a path with the server's token, from a test that is not async."""
+
+    def call(*parts: str, **options: Any) -> HTTPResponse:
+        async def inside() -> HTTPResponse:
+            return await jp_fetch(*parts, **options)
+
+        return jp_asyncio_loop.run_until_complete(inside())
+
+    return call
 
 
 @pytest.fixture(scope="session")

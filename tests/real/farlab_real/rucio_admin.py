@@ -106,7 +106,7 @@ class RucioAdmin:
         wanted |= {"account": self.account, "grouping": "DATASET", "lifetime": None, **more}
         return str(self.call("POST", "/rules/", wanted)[0])
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(self, method: str, path: str, body: Any = None, *, again: bool = True) -> Any:
         """Make a call; return the JSON of the answer, or its text."""
         if not self._token:
             self._token = self._log_in()
@@ -118,6 +118,9 @@ class RucioAdmin:
             with urllib.request.urlopen(request, timeout=120) as answer:
                 text = answer.read().decode()
         except urllib.error.HTTPError as error:
+            if error.code == 401 and again:
+                self._token = ""
+                return self.call(method, path, body, again=False)
             words = error.read().decode(errors="replace")
             raise AssertionError(f"{method} {path}: {error.code} {words}") from None
         try:

@@ -11,6 +11,7 @@ that crashed and comes back.
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -24,6 +25,8 @@ from farlab_real.postgres import RunningPostgres
 from farlab_real.processes import Process, free_ports
 from farlab_real.rucio_admin import RucioAdmin
 from farlab_real.rucio_conf import ROOT_PASSWORD, VENV, Settings, write
+
+EMPTY = "an_empty_rucio"
 
 
 class RunningRucio:
@@ -43,6 +46,7 @@ class RunningRucio:
         self._postgres, self._name = postgres, name
         port, cache_port = free_ports(2)
         self.url = f"http://127.0.0.1:{port}"
+        self._cache_port = cache_port
         self.database = postgres.url.replace("/postgres?", f"/{name}?")
         config = write(Settings(folder, self.database, port, cache_port, any_name))
         self._env = {
@@ -71,11 +75,8 @@ class RunningRucio:
         self.admin = RucioAdmin(self.url, "root", ROOT_PASSWORD)
 
     def __enter__(self) -> Self:
-        dsn = self._postgres.url.replace("+psycopg", "")
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{self._name}"')
+        self._make_database()
         self._cache.start()
-        self._run(str(VENV / "bin" / "python"), str(VENV / "rucio" / "tools" / "bootstrap.py"))
         self.start()
         return self
 
@@ -106,6 +107,14 @@ class RunningRucio:
         self._run(str(VENV / "bin" / "rucio-judge-cleaner"), "--run-once")
         self._run(str(VENV / "bin" / "rucio-undertaker"), "--run-once")
 
+    def end_tokens(self) -> None:
+        """Let all tokens that it has given out end now."""
+        with self.sql() as connection:
+            connection.execute("DELETE FROM tokens")
+        with socket.create_connection(("127.0.0.1", self._cache_port), timeout=30) as cache:
+            cache.sendall(b"flush_all\r\n")
+            assert cache.recv(100) == b"OK\r\n"
+
     def sql(self) -> psycopg.Connection[tuple[object, ...]]:
         """Return a connection to its database, for what no call can bring about."""
         dsn = self.database.replace("+psycopg", "")
@@ -114,6 +123,18 @@ class RunningRucio:
     def read_log(self) -> str:
         """Return what the server has printed."""
         return self._server.read_log()
+
+    def _make_database(self) -> None:
+        """Make the database; the first one of a PostgreSQL is copied for the others."""
+        dsn = self._postgres.url.replace("+psycopg", "")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            known = f"SELECT 1 FROM pg_database WHERE datname = '{EMPTY}'"
+            if connection.execute(known).fetchone():
+                connection.execute(f'CREATE DATABASE "{self._name}" TEMPLATE {EMPTY}')
+                return
+            connection.execute(f'CREATE DATABASE "{self._name}"')
+            self._run(str(VENV / "bin" / "python"), str(VENV / "rucio" / "tools" / "bootstrap.py"))
+            connection.execute(f'CREATE DATABASE {EMPTY} TEMPLATE "{self._name}"')
 
     def _answers(self) -> bool:
         try:

@@ -29,6 +29,8 @@ def fill(rucio: RunningRucio) -> None:
     admin, folder = rucio.admin, rucio.folder
     for user in ("alice", "bob"):
         admin.add_user(user, password_of(user), f"user.{user}")
+    # Rucio's own permissions let nobody else add replicas, or change even his own rules.
+    admin.call("POST", "/accounts/alice/attr/admin", {"key": "admin", "value": "true"})
     for scope in ("demo", "odd", "many"):
         admin.add_scope(scope)
     admin.add_rse("VEGA", folder / "vega")

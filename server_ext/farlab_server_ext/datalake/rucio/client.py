@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
@@ -22,6 +22,8 @@ ROW_MAX = 2**20
 REFUSAL_MAX = 2**14
 """Bytes of a refusal's body."""
 
+Pairs = Mapping[str, str] | Sequence[tuple[str, str]]
+
 
 class RucioClient:
     """Makes the calls. Tokens that end are renewed, and the call made again, once."""
@@ -36,6 +38,13 @@ class RucioClient:
     async def get(self, path: str, **query: str) -> Any:
         """Return the JSON that a path answers with."""
         return await self._whole("GET", path, query)
+
+    async def get_with(self, path: str, query: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """Return the JSON object that a path answers with, for a query with repeated keys."""
+        told = await self._whole("GET", path, query)
+        if not isinstance(told, dict):
+            raise self.nonsense()
+        return told
 
     async def send(self, method: str, path: str, body: Any = None) -> Any:
         """Send JSON; return the JSON or the text of the answer."""
@@ -106,9 +115,7 @@ class RucioClient:
         fix = "Is the address in the catalogue a Rucio's? If it is, tell who runs it."
         return LakeError("bad-answer", f"{title} answers something that makes no sense.", fix)
 
-    async def _whole(
-        self, method: str, path: str, query: Mapping[str, str], body: Any = None
-    ) -> Any:
+    async def _whole(self, method: str, path: str, query: Pairs, body: Any = None) -> Any:
         async with self._answer(method, path, query, body) as answer:
             data = await _read(answer, ANSWER_MAX)
         if data is None:
@@ -125,7 +132,7 @@ class RucioClient:
         self,
         method: str,
         path: str,
-        query: Mapping[str, str],
+        query: Pairs,
         body: Any,
         wanted: tuple[int, ...] = (200, 201),
     ) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -139,7 +146,7 @@ class RucioClient:
                         self._open().request(
                             method,
                             self.service.url + path,
-                            params=dict(query),
+                            params=query,
                             json=body,
                             headers={TOKEN: token.value},
                             allow_redirects=False,

@@ -83,6 +83,10 @@ class RucioLake(Lake):
         """Return how much of a dataset is at each RSE."""
         return await self.replicas.shares(parse(path))
 
+    async def rules_of(self, path: str) -> list[Rule]:
+        """Return the rules for a DID."""
+        return await self.rules.of(parse(path))
+
     async def make_available(
         self, path: str, days: int | None, rse: str = "", comment: str = ""
     ) -> Rule:
@@ -119,6 +123,10 @@ class RucioLake(Lake):
         did = parse(path)
         body = {"dids": [parse(child).json for child in children]}
         await self.client.send("DELETE", f"/dids/{did.address}/dids", body)
+        self._contents.forget(did)
+
+    def forget(self, did: Did) -> None:
+        """Read a dataset anew the next time."""
         self._contents.forget(did)
 
     async def close_did(self, path: str) -> None:

@@ -1,0 +1,103 @@
+"""From the catalogue's description of a lake to the lake, with the user's identity."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .endpoint import Endpoint
+from .identities import Typed
+from .lake import Lake, LakeError
+from .logins import Logins, NoLogins, PasswordLogins, TokenLogins
+from .rucio.auth import Authenticator, ByCertificate, ByPassword, ByToken, Nobody, Password, Service
+from .rucio.lake import RucioLake
+from .rucio.paths import Here
+from .tokens import TokenSource
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a lake is made of."""
+
+    name: str
+    title: str
+    settings: Mapping[str, Any]
+    """What the catalogue has under its kind."""
+    typed: Typed | None
+    tokens: TokenSource
+    here: Here | None
+
+    @property
+    def identity(self) -> tuple[str, Mapping[str, Any]]:
+        """The kind of identity and its settings; an empty kind where everyone may."""
+        found = self.settings.get("identity") or {}
+        return next(iter(found.items()), ("", {}))
+
+
+def make_rucio(made: Made) -> Lake:
+    """Return a Rucio."""
+    url = str(made.settings["url"]).rstrip("/")
+    service = Service(
+        made.title,
+        url,
+        str(made.settings.get("auth_url") or url).rstrip("/"),
+        made.settings.get("ca"),
+        made.settings.get("vo"),
+    )
+    return RucioLake(made.name, made.title, _rucio_user(made, service), made.here)
+
+
+def _rucio_user(made: Made, service: Service) -> Authenticator:
+    kind, settings = made.identity
+    account = settings.get("account")
+    if kind == "oidc":
+        return ByToken(
+            service, made.tokens, settings.get("audience", ""), settings.get("scope", "")
+        )
+    if kind == "x509":
+        return ByCertificate(service, settings["proxy"], account)
+    if made.typed is None:
+        return Nobody(service)
+    typed = made.typed
+    name = typed.account or account or typed.username
+    return ByPassword(service, Password(name, typed.username, typed.password))
+
+
+def make_webdav(made: Made) -> Lake:
+    """Return a WebDAV door."""
+    from .storage.webdav import WebdavLake  # noqa: PLC0415 - only where there is one
+
+    return WebdavLake(made.name, made.title, _endpoint(made))
+
+
+def _endpoint(made: Made) -> Endpoint:
+    kind, settings = made.identity
+    certificate = None
+    logins: Logins = NoLogins()
+    if kind == "oidc":
+        source = made.tokens
+        logins = TokenLogins(source, settings.get("audience", ""), settings.get("scope", ""))
+    elif kind == "x509":
+        certificate = settings["proxy"].replace("{uid}", str(os.getuid()))
+    elif kind == "userpass":
+        typed = made.typed
+        logins = PasswordLogins(typed.username, typed.password) if typed else NobodyLogins(made)
+    url, ca = str(made.settings["url"]), made.settings.get("ca")
+    return Endpoint(made.title, url, ca=ca, certificate=certificate, logins=logins)
+
+
+class NobodyLogins:
+    """For a user who has not logged in."""
+
+    def __init__(self, made: Made) -> None:
+        self._title = made.title
+
+    async def login(self) -> Any:
+        """Raise LakeError: there is none."""
+        raise LakeError("login", f"You are not logged in to {self._title}.", "Log in to it.")
+
+
+MAKERS: dict[str, Callable[[Made], Lake]] = {"rucio": make_rucio, "webdav": make_webdav}
+"""By the catalogue's key."""

@@ -1,0 +1,158 @@
+"""The lakes of this server: those of the catalogue and no others, each with its own identity."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .identities import Identities, Typed
+from .lake import Lake, LakeError
+from .makers import MAKERS, Made
+from .rucio.lake import RucioLake
+from .rucio.paths import Here
+from .tokens import TokenSource
+
+VARIABLE = "FARLAB_DATALAKE"
+"""The environment variable with the lakes, as `farlab_sites.lakes.environment_of` writes it."""
+TYPED = ("userpass", "keys")
+"""The kinds of identity for which the user types something."""
+
+
+class Lakes:
+    """Opens lakes when they are first asked for, and closes them."""
+
+    def __init__(
+        self,
+        described: Sequence[Mapping[str, Any]],
+        here: Mapping[str, str] | None,
+        tokens: TokenSource,
+    ) -> None:
+        self._described = {str(one["name"]): one for one in described}
+        self._here = here
+        self._tokens = tokens
+        self._identities = Identities()
+        self._open: dict[str, Lake] = {}
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return what the user may know of each lake, as JSON, in the catalogue's order."""
+        return [self._told(name) for name in self._described]
+
+    def get(self, name: str) -> Lake:
+        """Return a lake; raise LakeError if there is none of that name."""
+        if name not in self._open:
+            self._open[name] = self._make(name)
+        return self._open[name]
+
+    async def log_in(self, name: str, typed: Typed) -> dict[str, Any]:
+        """Try a name and a password, and use them from now on if they are right."""
+        if self._identity(name) not in TYPED:
+            words = f"{self._title(name)} takes no password."
+            raise LakeError("wrong-input", words, "Its login comes from the hub or a file.")
+        lake = self._make(name, typed)
+        try:
+            await _try(lake)
+        except BaseException:
+            await lake.close()
+            raise
+        await self.log_out(name)
+        self._identities.remember(name, typed)
+        self._open[name] = lake
+        return self._told(name)
+
+    async def log_out(self, name: str) -> None:
+        """Forget the user's login, and all that was read with it."""
+        self._title(name)
+        self._identities.forget(name)
+        if lake := self._open.pop(name, None):
+            await lake.close()
+
+    async def close(self) -> None:
+        """Close all lakes."""
+        while self._open:
+            _, lake = self._open.popitem()
+            await lake.close()
+
+    def _make(self, name: str, typed: Typed | None = None) -> Lake:
+        title, kind = self._title(name), self._kind(name)
+        if kind not in MAKERS:
+            words = f"{title} is a lake of a kind that this server does not know ({kind})."
+            raise LakeError("unsupported", words, "Use a newer image for the server.")
+        typed = typed or self._identities.of(name)
+        described = self._described[name]
+        return MAKERS[kind](
+            Made(name, title, described[kind], typed, self._tokens, self._here_of(name))
+        )
+
+    def _here_of(self, name: str) -> Here | None:
+        here = self._here
+        if here is None or here.get("lake") != name:
+            return None
+        return Here(here["rse"], here.get("prefix"))
+
+    def _title(self, name: str) -> str:
+        if name not in self._described:
+            words = f'This server has no lake "{name[:60]}".'
+            raise LakeError("not-found", words, "Add it to the catalogue, and start a new server.")
+        return str(self._described[name].get("title") or name)
+
+    def _kind(self, name: str) -> str:
+        known = ("rucio", "webdav", "s3", "stac")
+        return next((kind for kind in known if kind in self._described[name]), "none")
+
+    def _identity(self, name: str) -> str:
+        self._title(name)
+        settings = self._described[name].get(self._kind(name)) or {}
+        return next(iter(settings.get("identity") or {}), "")
+
+    def _told(self, name: str) -> dict[str, Any]:
+        identity, typed = self._identity(name), self._identities.of(name)
+        here = self._here_of(name)
+        lake = self._open.get(name)
+        kind = self._kind(name)
+        able = lake.capabilities if lake else _capabilities(kind)
+        return {
+            "name": name,
+            "title": self._title(name),
+            "description": str(self._described[name].get("description", "")),
+            "kind": kind,
+            "capabilities": sorted(able),
+            "identity": identity or None,
+            "logged_in": identity not in TYPED or typed is not None,
+            "user": typed.username if typed else None,
+            "rse": here.rse if here else None,
+            "web": (self._described[name].get(kind) or {}).get("web_url"),
+        }
+
+
+def _capabilities(kind: str) -> frozenset[str]:
+    return frozenset(RucioLake.capabilities) if kind == "rucio" else frozenset()
+
+
+async def _try(lake: Lake) -> None:
+    """Raise LakeError if a lake does not take the user's login."""
+    if isinstance(lake, RucioLake):
+        await lake.client.who.token()
+    else:
+        await lake.children("", limit=1)
+
+
+def read_lakes(
+    environ: Mapping[str, str],
+) -> tuple[list[dict[str, Any]], dict[str, str] | None]:
+    """Return the lakes and the place that an environment tells; raise ValueError for nonsense."""
+    text = environ.get(VARIABLE, "")
+    if not text:
+        return [], None
+    told = json.loads(text)
+    lakes = told["lakes"] if isinstance(told, dict) else None
+    if not isinstance(lakes, list) or not all(_is_lake(lake) for lake in lakes):
+        raise ValueError("it holds no list of lakes")
+    here = told.get("here")
+    if here is not None and not (isinstance(here, dict) and {"lake", "rse"} <= here.keys()):
+        raise ValueError("its place is none")
+    return lakes, here
+
+
+def _is_lake(lake: object) -> bool:
+    return isinstance(lake, dict) and isinstance(lake.get("name"), str)

@@ -1,0 +1,25 @@
+"""The lakes that this server's environment tells of, and the tokens for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from .datalake.registry import VARIABLE, Lakes, read_lakes
+from .datalake.tokens import FileTokens
+
+TOKEN_FILE = "FARLAB_TOKEN_FILE"  # noqa: S105 - a variable's name
+"""The environment variable that names a file with a token, which something else keeps fresh."""
+
+
+def open_lakes(environ: Mapping[str, str], log: logging.Logger) -> Lakes:
+    """Return the lakes; none, and a line in the log, if they make no sense."""
+    file = environ.get(TOKEN_FILE, "")
+    tokens = FileTokens(Path(file) if file else None)
+    try:
+        described, here = read_lakes(environ)
+    except (ValueError, KeyError, TypeError) as error:
+        log.error("Farlab knows no lakes: %s makes no sense: %s", VARIABLE, error)
+        return Lakes([], None, tokens)
+    return Lakes(described, here, tokens)
