@@ -108,8 +108,11 @@ class DirectServer:
             async with asyncio.timeout(limit):
                 return await address
         except TimeoutError:
+            self._cancel_soon()
             self._give_up(limit)
         except ServiceError as error:
+            if not self._was_refused:
+                self._cancel_soon()
             self._refuse(error)
         finally:
             self.feed.close()
@@ -289,6 +292,18 @@ class DirectServer:
             self.log.warning("Cannot cancel server %s yet: %s", uid, error)
             return False
         return True
+
+    @property
+    def _was_refused(self) -> bool:
+        """Whether the hub service itself did not take the workload, so that there is none."""
+        if not self._creating or not self._creating.done() or self._creating.cancelled():
+            return False
+        error = self._creating.exception()
+        return error is not None and not isinstance(error, ServiceUnreachableError)
+
+    def _cancel_soon(self) -> None:
+        """Cancel a workload whose start has failed: JupyterHub stops only what it finds alive."""
+        _keep(asyncio.create_task(self._cancel_until_done(self.uid)))
 
     async def _cancel_until_done(self, uid: str) -> None:
         """Go on asking: the user need not wait for a hub service that is away."""

@@ -158,6 +158,8 @@ async def test_time_limit_says_what_was_seen_last(
     with pytest.raises(SpawnRefused, match="place 7 of 9") as refused:
         await task
     assert refused.value.reason == "timeout"
+    # JupyterHub does not stop what has ended for it.
+    await until(lambda: fake_service.workloads[UID]["state"] == "cancelled")
 
 
 async def test_stop_during_the_start_removes_the_workload(
