@@ -54,9 +54,10 @@ async def test_the_destination_pulls(pair: Pair) -> None:
 
 
 async def test_names_that_need_quoting(pair: Pair) -> None:
+    source, destination = pair.lake(pair.doors.one), pair.lake(pair.doors.other)
     for name in ("a b", "50%2Fx", "a&b", "scope:name", "#1"):
         pair.put(pair.doors.one, name, b"content")
-        outcome = await pair.copy(File(name, name))
+        outcome = await pair.copy(File(name, name), source=source, destination=destination)
         assert (name, outcome) == (name, Outcome("done"))
         assert pair.arrived(name) == b"content"
 

@@ -109,7 +109,7 @@ class Endpoint:
             content = await self.read(answer, JSON_MAX)
         try:
             return json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self.rubbish("something that is no JSON") from None
 
     async def read(self, answer: aiohttp.ClientResponse, limit: int) -> bytes:

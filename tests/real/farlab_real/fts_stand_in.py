@@ -220,6 +220,9 @@ class Server:
         own = {"Authorization": f"Bearer {file.tokens[1]}"} if file.tokens[1] else {}
         destination = _http(file.destination)
         await self._make_folders(session, destination, own)
+        if params.get("overwrite"):  # as FTS does, for doors hold what was cancelled
+            async with session.delete(destination, headers=own):
+                pass
         async with session.request("COPY", destination, headers=headers | own) as answer:
             if answer.status not in (200, 201, 202):
                 words = (await answer.text()).strip()

@@ -1,0 +1,1 @@
+"""STAC catalogues as lakes, and how their items and Rucio's datasets name each other."""
