@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ from farlab_real.service import small_profile
 from farlab_real.ssh import LoginNode
 
 SSH_PORT, PLUGIN_PORT, GATEWAY_PORT = 2222, 4000, 4001
+PAGE = (Path(__file__).parents[2] / "docs/site-edge.md").read_text()
 TOKEN = "the-token-of-the-site"
 API_TOKEN = "the-token-of-the-user"
 
@@ -169,6 +172,13 @@ def plugin_at(site: ClosedSite, home: Path) -> Process:
     return Process(site.node.command(sys.executable, *module), home / "plugin.log")
 
 
+def login_node(site: ClosedSite, home: Path) -> LoginNode:
+    """Return the site's login node, where the hub's key may do what the page says."""
+    (options,) = re.findall(r"restrict,port-forwarding,permitopen=\S*", PAGE)
+    options = options.replace("10.0.0.1:4000", f"{NODE}:{PLUGIN_PORT}")
+    return LoginNode(home, site.edge, EDGE_OUTSIDE, SSH_PORT, options)
+
+
 def hub_at(site: ClosedSite, home: Path) -> Process:
     """Return the hub service, whose way to the site is a socket that ssh makes."""
     direct = {"url": f"unix://{home}/tunnel.sock", "token_file": f"{home}/token"}
@@ -206,7 +216,7 @@ def test_streams_ride_on_a_tunnel_that_comes_back(
     def user_said(word: str) -> None:
         user.wait_until(lambda: word in user.read_log(), f"the user's program says {word}")
 
-    login = LoginNode(home, site.edge, EDGE_OUTSIDE, SSH_PORT, f"{NODE}:{PLUGIN_PORT}")
+    login = login_node(site, home)
     started.append(login.process)
     login.start()
     start(plugin_at(site, home), "the plugin listens", "listening on")
@@ -217,7 +227,7 @@ def test_streams_ride_on_a_tunnel_that_comes_back(
     assert not site.node.reaches(EDGE_OUTSIDE, SSH_PORT)
 
     socket = home / "tunnel.sock"
-    tunnel = login.tunnel(site.hub, socket)
+    tunnel = login.tunnel(site.hub, socket, f"{NODE}:{PLUGIN_PORT}")
     start(tunnel, "ssh starts")
     tunnel.wait_until(socket.exists, "ssh makes the socket")
     hub = start(hub_at(site, home), "the hub service runs", '"server"')
@@ -237,3 +247,33 @@ def test_streams_ride_on_a_tunnel_that_comes_back(
     assert "kernel still: 42" in user.read_log()
     for text in (hub.read_log(), (home / "plugin.log").read_text()):
         assert TOKEN not in text
+
+
+def test_the_hubs_key_reaches_the_plugin_and_nothing_else(
+    site: ClosedSite, home: Path, started: list[Process]
+) -> None:
+    plugin, login = plugin_at(site, home), login_node(site, home)
+    started.extend((plugin, login.process))
+    plugin.start()
+    plugin.wait_until(lambda: "listening on" in plugin.read_log(), "the plugin listens")
+    login.start()
+
+    def asked(target: str) -> str:
+        """Return what answers to a ping at the tunnel's other end; empty if nothing does."""
+        here = home / "here.sock"
+        tunnel = login.tunnel(site.hub, here, target)
+        started.append(tunnel)
+        tunnel.start()
+        tunnel.wait_until(here.exists, "ssh makes the socket")
+        curl = ["curl", "-s", "--unix-socket", str(here), "http://plugin/status"]
+        answer = subprocess.run(curl, capture_output=True, text=True, check=False)
+        tunnel.stop()
+        here.unlink(missing_ok=True)
+        return answer.stdout
+
+    assert "with the site's token" in asked(f"{NODE}:{PLUGIN_PORT}")
+    assert asked(f"{NODE}:{GATEWAY_PORT}") == ""  # an answer would be that of the gateway
+    shell = site.hub.command(*login.client(login.user, "echo a shell"))
+    done = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode != 0
+    assert "a shell" not in done.stdout

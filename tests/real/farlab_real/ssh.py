@@ -12,7 +12,7 @@ from farlab_real.processes import Process
 
 SSHD = "/usr/sbin/sshd"
 
-# Nobody gets a shell: all that the hub's key may do is to reach the plugin.
+# As most sites have it: what the hub's key may do is said beside the key.
 _CONFIG = """
 ListenAddress {host}
 Port {port}
@@ -23,32 +23,27 @@ StrictModes no
 UsePAM no
 PasswordAuthentication no
 PermitRootLogin prohibit-password
-PermitTTY no
-ForceCommand /bin/false
-AllowTcpForwarding local
-PermitOpen {target}
-X11Forwarding no
-AllowAgentForwarding no
 """
 
 
 class LoginNode:
-    """An sshd at `host:port` that forwards to `target` (host:port), and the keys for it."""
+    """An sshd at `host:port`, and the hub's key for it; `options` are those of authorized_keys."""
 
     def __init__(
-        self, folder: Path, namespace: Namespace, host: str, port: int, target: str
+        self, folder: Path, namespace: Namespace, host: str, port: int, options: str
     ) -> None:
         if not Path(SSHD).exists() or shutil.which("ssh") is None:
             raise RuntimeError("sshd or ssh is missing: apt-get install openssh-server")
         self.folder = folder
-        self.host, self.port, self.target = host, port, target
+        self.host, self.port = host, port
         for name in ("host_key", "key"):
             argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
             subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
-        shutil.copy(folder / "key.pub", folder / "authorized_keys")
+        own = (folder / "key.pub").read_text()
+        (folder / "authorized_keys").write_text(f"{options} {own}")
         public = (folder / "host_key.pub").read_text()
         (folder / "known_hosts").write_text(f"[{host}]:{port} {public}")
-        values = {"folder": folder, "host": host, "port": port, "target": target}
+        values = {"folder": folder, "host": host, "port": port}
         (folder / "sshd_config").write_text(_CONFIG.format(**values))
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd's, made by its service at boot
         argv = namespace.command(SSHD, "-D", "-e", "-f", str(folder / "sshd_config"))
@@ -60,8 +55,18 @@ class LoginNode:
         listening = f"listening on {self.host}"
         self.process.wait_until(lambda: listening in self.process.read_log(), "sshd listens")
 
-    def tunnel(self, namespace: Namespace, path: Path) -> Process:
+    def tunnel(self, namespace: Namespace, path: Path, target: str) -> Process:
         """Return the client that makes a Unix socket lead to the target, to be started."""
+        argv = [*self.client("-N", "-L", f"{path}:{target}"), self.user]
+        return Process(namespace.command(*argv), self.folder / "ssh.log")
+
+    @property
+    def user(self) -> str:
+        """Who logs in, and where."""
+        return f"{getpass.getuser()}@{self.host}"
+
+    def client(self, *more: str) -> list[str]:
+        """Return how ssh is called with the hub's key."""
         options = {
             "UserKnownHostsFile": self.folder / "known_hosts",
             "StrictHostKeyChecking": "yes",
@@ -70,8 +75,7 @@ class LoginNode:
             "StreamLocalBindUnlink": "yes",
             "ServerAliveInterval": "15",
         }
-        argv = ["ssh", "-N", "-F", "none", "-i", str(self.folder / "key"), "-p", str(self.port)]
+        argv = ["ssh", "-F", "none", "-i", str(self.folder / "key"), "-p", str(self.port)]
         for key, value in options.items():
             argv += ["-o", f"{key}={value}"]
-        argv += ["-L", f"{path}:{self.target}", f"{getpass.getuser()}@{self.host}"]
-        return Process(namespace.command(*argv), self.folder / "ssh.log")
+        return [*argv, *more]
