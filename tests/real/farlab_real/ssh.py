@@ -57,16 +57,6 @@ class LoginNode:
 
     def tunnel(self, namespace: Namespace, path: Path, target: str) -> Process:
         """Return the client that makes a Unix socket lead to the target, to be started."""
-        argv = [*self.client("-N", "-L", f"{path}:{target}"), self.user]
-        return Process(namespace.command(*argv), self.folder / "ssh.log")
-
-    @property
-    def user(self) -> str:
-        """Who logs in, and where."""
-        return f"{getpass.getuser()}@{self.host}"
-
-    def client(self, *more: str) -> list[str]:
-        """Return how ssh is called with the hub's key."""
         options = {
             "UserKnownHostsFile": self.folder / "known_hosts",
             "StrictHostKeyChecking": "yes",
@@ -75,7 +65,8 @@ class LoginNode:
             "StreamLocalBindUnlink": "yes",
             "ServerAliveInterval": "15",
         }
-        argv = ["ssh", "-F", "none", "-i", str(self.folder / "key"), "-p", str(self.port)]
+        argv = ["ssh", "-N", "-F", "none", "-i", str(self.folder / "key"), "-p", str(self.port)]
         for key, value in options.items():
             argv += ["-o", f"{key}={value}"]
-        return [*argv, *more]
+        argv += ["-L", f"{path}:{target}", f"{getpass.getuser()}@{self.host}"]
+        return Process(namespace.command(*argv), self.folder / "ssh.log")
