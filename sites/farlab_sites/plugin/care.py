@@ -35,6 +35,7 @@ def care(container: Container, run: Exec) -> dict[str, Any]:
         Refusal: 400, one of them can't be carried out here.
 
     """
+    _refuse_uncarried(container)
     where = f"container {container.name}"
     probes = {
         kind: _probe(probe, container, run, f"{where}: {kind}Probe")
@@ -47,6 +48,26 @@ def care(container: Container, run: Exec) -> dict[str, Any]:
             if action is not None:
                 hooks[name] = _action(action, container, run, f"{where}: lifecycle")
     return {"sidecar": container.restart == "Always", "probes": probes, "hooks": hooks}
+
+
+def _refuse_uncarried(container: Container) -> None:
+    """Check for what would silently be something else at a site.
+
+    Raises:
+        Refusal: 400, the container asks for it.
+
+    """
+    if container.security and container.security.privileged:
+        raise Refusal(
+            400,
+            f"container {container.name}: a privileged container can't run at a site: remove"
+            " securityContext.privileged",
+        )
+    if any(mount.sub_path_expr for mount in container.mounts):
+        raise Refusal(
+            400,
+            f"container {container.name}: subPathExpr can't be carried to a site: use subPath",
+        )
 
 
 def _probe(probe: Probe, container: Container, run: Exec, where: str) -> dict[str, Any]:

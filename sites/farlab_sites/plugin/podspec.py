@@ -351,24 +351,7 @@ def parse_pod(manifest: object) -> Pod:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise Refusal(400, f"pod.spec: two containers are named {doubled[0]!r}: rename one")
-    for container in (*pod.spec.containers, *pod.spec.init):
-        _refuse_uncarried(container)
     return pod
-
-
-def _refuse_uncarried(container: Container) -> None:
-    """Refuse what would silently be something else at a site."""
-    if container.security and container.security.privileged:
-        raise Refusal(
-            400,
-            f"container {container.name}: a privileged container can't run at a site: remove"
-            " securityContext.privileged",
-        )
-    if any(mount.sub_path_expr for mount in container.mounts):
-        raise Refusal(
-            400,
-            f"container {container.name}: subPathExpr can't be carried to a site: use subPath",
-        )
 
 
 def identity(manifest: object) -> str:

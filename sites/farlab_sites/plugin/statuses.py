@@ -51,7 +51,9 @@ def _statuses(record: Record, kind: str, state: JobState, report: Json) -> Itera
     for container in record.pod["spec"][kind]:
         found = report.get("containers", {}).get(container["name"])
         told = found if isinstance(found, dict) else {}
-        only = not record.pod["spec"]["initContainers"] and len(record.pod["spec"][kind]) == 1
+        spec = record.pod["spec"]
+        alone = not spec["initContainers"] and len(spec[kind]) == 1
+        only = alone and not spec.get("watched", False)
         inner = container_state(state, told, trust_job=only)
         ended = inner.get("terminated", {})
         running = "running" in inner

@@ -48,6 +48,8 @@ class Container:
     def started(self, pid: int, env: dict[str, str], cwd: str) -> None:
         """Note that it runs; `env` and `cwd` are what its probes and hooks get too."""
         self.pid, self.env, self.cwd = pid, env, cwd
+        if "last" in self.report:
+            self.report["restarts"] += 1
         self.ending = self.kill_at = self.restart_at = None
         self.report.update(state="running", started_at=time.time())
         for probe in self.probes.values():
@@ -84,7 +86,6 @@ class Container:
             state="waiting",
             reason="CrashLoopBackOff",
             message=f"back-off {pause:.0f}s restarting failed container={self.name}",
-            restarts=self.report["restarts"] + 1,
             ready=False,
         )
 

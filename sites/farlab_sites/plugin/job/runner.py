@@ -159,7 +159,7 @@ class Runner:
         if self.stopped:
             container.ended(143, *self.stopped)
             return
-        if container.report["restarts"]:
+        if "last" in container.report:
             container.keep_log()
         spec, env = container.spec, self.environment(container.spec)
         cwd = spec["cwd"] or env["HOME"]
