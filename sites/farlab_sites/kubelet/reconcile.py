@@ -8,7 +8,6 @@ for. So whoever kills the kubelet at any moment finds each pod again, and each j
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -41,8 +40,8 @@ class Work:
     task: asyncio.Task[None] | None = None
     again_at: float = 0.0
     pause: float = FIRST_PAUSE
-    told: int | None = None
-    """What the backend's last answer was, as a hash: only a change is written."""
+    told: Json | None = None
+    """The backend's last answer: only a change is written."""
     missing_since: float | None = None
     since: float = 0.0
 
@@ -230,12 +229,11 @@ class Reconciler:
                 self._missing(pod, work)
                 continue
             work.missing_since = None
-            told = hash(json.dumps(answer))
-            if told != work.told:
-                step = self._write(pod.uid, work, answer, told)
+            if answer != work.told:
+                step = self._write(pod.uid, work, answer)
                 work.task = asyncio.create_task(self._guarded(pod, work, step))
 
-    async def _write(self, uid: str, work: Work, answer: Json, told: int) -> bool:
+    async def _write(self, uid: str, work: Work, answer: Json) -> bool:
         pod = self.pods.get(uid)
         if pod is None or pod.deleting:
             return True
@@ -244,7 +242,7 @@ class Reconciler:
         except Rubbish as error:
             log.warning("pod %s/%s: the site says what makes no sense: %s",
                         pod.namespace, pod.name, error)  # fmt: skip
-            work.told = told
+            work.told = answer
             return True
         try:
             await self._writer.write(pod, status)
@@ -252,7 +250,7 @@ class Reconciler:
             if isinstance(error, ApiAway) or error.status in (404, 409):
                 raise
             log.warning("pod %s/%s: %s", pod.namespace, pod.name, error)
-        work.told = told
+        work.told = answer
         self._say(pod, work, status)
         return True
 
