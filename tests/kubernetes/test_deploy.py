@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -25,6 +26,7 @@ from farlab_sites.kubelet.config import Settings
 from farlab_sites.loader import load_catalogue, load_file
 from farlab_sites.sites_cli import main
 from farlab_spawner import FarlabSpawner
+from kubernetes_asyncio.config import kube_config
 from traitlets.config import Config
 
 Json = dict[str, Any]
@@ -460,3 +462,37 @@ def test_hub_and_service_agree(control_plane: Cluster, folder: Path, hub_config:
 def test_the_catalogue_is_right(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(DEPLOY / "base/sites.yaml")]) == 0
     assert "2 sites, 2 profiles: ok" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("profile", ["cloud--small", "vega--gpu"])
+async def test_users_pods_are_admitted(
+    control_plane: Cluster,
+    namespace: str,
+    hub_config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    profile: str,
+) -> None:
+    kubeconfig = str(control_plane.kubeconfig)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", kubeconfig)
+    hub_config.KubeSpawner.uid = 1000  # the chart's own
+    groups = [SimpleNamespace(name="vega-users")]
+    user = SimpleNamespace(
+        name="ada", escaped_name="ada", id=1, url="/user/ada/", groups=groups, settings={},
+        orm_user=SimpleNamespace(_orm_spawners=[]),
+    )  # fmt: skip
+    hub = SimpleNamespace(
+        public_host="",
+        url="http://hub:8081/hub/",
+        base_url="/hub/",
+        api_url="http://hub:8081/hub/api",
+    )
+    spawner = FarlabSpawner(_mock=True, user=user, hub=hub, config=hub_config)
+    spawner.api_token = "a-token"
+    spawner.user_options = {"profile": profile}
+    await spawner.load_user_options()
+    pod = spawner.api.api_client.sanitize_for_serialization(await spawner.get_pod_manifest())
+    pod["metadata"].pop("uid", None)
+    dry = ("create", "-n", namespace, "--dry-run=server", "-o", "json", "-f", "-")
+    made = json.loads(control_plane.kubectl(*dry, stdin=json.dumps(pod)))
+    assert made["spec"]["containers"][0]["resources"]["limits"]["memory"]
+    assert not made["spec"].get("initContainers")
