@@ -116,14 +116,17 @@ class PodMaker:
         sealed, secrets = self._sealed(pod)
         try:
             async with asyncio.timeout(timeout):
-                for secret in secrets:
-                    await self._put(secret)
                 made = await self._make(sealed)
                 if made is None:
                     return False
+                # After it, so that Kubernetes removes them together; the pod waits for them. A hub
+                # on zero-to-jupyterhub may create and delete Secrets, and change none.
                 for secret in secrets:
-                    await self._own(secret["metadata"]["name"], made)
+                    secret["metadata"]["ownerReferences"] = [owner_of(made)]
+                    await self._put(secret)
         except ApiException as error:
+            if error.status == 429 or (error.status or 0) >= 500:
+                raise TimeoutError(_said(error)) from error
             raise _refusal(error) from error
         except aiohttp.ClientError as error:
             raise TimeoutError(str(error)) from error
@@ -162,20 +165,19 @@ class PodMaker:
         except ApiException as error:
             if error.status != 409:
                 raise
-            name = secret["metadata"]["name"]
-            await self._api.replace_namespaced_secret(name, self._namespace, secret)
-
-    async def _own(self, name: str, pod: dict[str, Any]) -> None:
-        """Let Kubernetes remove a Secret together with the pod."""
-        owned = {"metadata": {"ownerReferences": [owner_of(pod)]}}
-        await self._api.patch_namespaced_secret(name, self._namespace, owned)
+            await self._api.delete_namespaced_secret(secret["metadata"]["name"], self._namespace)
+            await self._api.create_namespaced_secret(self._namespace, secret)
 
 
 def _refusal(error: ApiException) -> ServiceError:
     """Return what Kubernetes said, as what the user reads."""
-    try:
-        said = str(json.loads(error.body or "")["message"])
-    except (TypeError, ValueError, KeyError):
-        said = str(error.reason or "no reason given")
     fix = "Try a smaller choice; if that does not help, tell the hub's operator."
-    return ServiceError(502, "Rejected", f"Kubernetes refused the pod: {said[:1000]}.", fix)
+    return ServiceError(502, "Rejected", f"Kubernetes refused the pod: {_said(error)}.", fix)
+
+
+def _said(error: ApiException) -> str:
+    """Return the API server's own words."""
+    try:
+        return str(json.loads(error.body or "")["message"])[:1000]
+    except (TypeError, ValueError, KeyError):
+        return str(error.reason or "no reason given")
