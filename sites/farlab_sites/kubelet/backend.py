@@ -73,7 +73,7 @@ class PluginBackend:
 
     async def delete(self, pod: Json) -> bool:
         """POST /delete."""
-        return UNFINISHED not in await self._wire.call("POST", "/delete", "DeletePod", pod)
+        return _ended(await self._wire.call("POST", "/delete", "DeletePod", pod))
 
     async def status(self, pods: Sequence[Json]) -> dict[str, Json]:
         """GET /status."""
@@ -112,7 +112,7 @@ class InterLinkBackend(PluginBackend):
 
     async def delete(self, pod: Json) -> bool:
         """DELETE /delete."""
-        return UNFINISHED not in await self._wire.call("DELETE", "/delete", "DeletePod", pod)
+        return _ended(await self._wire.call("DELETE", "/delete", "DeletePod", pod))
 
     async def ping(self) -> Json:
         """POST /pinglink, without a body."""
@@ -184,6 +184,10 @@ def _by_uid(answer: Any) -> dict[str, Json]:
     if answer and not entries:
         raise CarrierUnreachable("the site's answer to /status is not interLink's protocol")
     return {entry["UID"]: entry for entry in entries if isinstance(entry.get("UID"), str)}
+
+
+def _ended(text: str) -> bool:
+    return text.strip() != UNFINISHED
 
 
 def _facts(text: str) -> Json:

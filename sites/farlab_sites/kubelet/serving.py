@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import ssl
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -51,11 +50,11 @@ def serving_context(serving: Serving, node: str) -> ssl.SSLContext:
 def _load_own(context: ssl.SSLContext, address: str, node: str) -> None:
     """Make a certificate that signs itself, as kubelets without a signer do."""
     certificate, key = self_signed(address, node)
-    with tempfile.TemporaryDirectory(prefix="farlab-kubelet-") as name:  # ssl reads only files
-        path = Path(name, "serving.pem")
-        path.touch(mode=0o600)
-        path.write_bytes(key + certificate)
-        context.load_cert_chain(path)
+    # ssl reads only files: this one is in memory, and works where the disk can't be written to.
+    with open(os.memfd_create("serving"), "wb") as file:  # noqa: PTH123 - it has no path
+        file.write(key + certificate)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
 
 
 def self_signed(address: str, node: str) -> tuple[bytes, bytes]:
