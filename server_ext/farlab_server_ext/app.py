@@ -14,7 +14,7 @@ from .datalake.registry import VARIABLE as DATALAKE
 from .datalake.uploads import Uploads
 from .datalake_handlers import routes
 from .handlers import ServerHandler
-from .lakes_of_server import open_lakes
+from .lakes_of_server import address_of_lakes, open_lakes
 from .proxy import ServiceHandler
 from .rucio_handlers import rucio_routes
 from .upload_handlers import upload_routes
@@ -91,6 +91,7 @@ class FarlabServerApp(ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Begin to serve, now that the event loop runs."""
+        os.environ.update(address_of_lakes(serverapp, os.environ))
         if self._own_service is not None:
             self._own_service.start()
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .datalake.registry import VARIABLE, Lakes, read_lakes
 from .datalake.tokens import FileTokens
 
 TOKEN_FILE = "FARLAB_TOKEN_FILE"  # noqa: S105 - a variable's name
 """The environment variable that names a file with a token, which something else keeps fresh."""
+
+URL, TOKEN = "FARLAB_DATALAKE_URL", "FARLAB_DATALAKE_TOKEN"
 
 
 def open_lakes(environ: Mapping[str, str], log: logging.Logger) -> Lakes:
@@ -23,3 +26,13 @@ def open_lakes(environ: Mapping[str, str], log: logging.Logger) -> Lakes:
         log.error("Farlab knows no lakes: %s makes no sense: %s", VARIABLE, error)
         return Lakes([], None, tokens)
     return Lakes(described, here, tokens)
+
+
+def address_of_lakes(serverapp: Any, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which this server's kernels reach its lakes, if they can."""
+    url = str(serverapp.local_url)
+    # On a hub, the server's own token is one that opens it.
+    token = environ.get("JUPYTERHUB_API_TOKEN", "") or str(serverapp.identity_provider.token or "")
+    if not url.startswith(("http://", "https://")):
+        return {}  # a Unix socket
+    return {URL: f"{url.partition('?')[0].rstrip('/')}/farlab/datalake/", TOKEN: token}

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from farlab_real.authority import Authority
 from farlab_real.postgres import RunningPostgres
 from farlab_real.rucio_server import RunningRucio
 from farlab_real.rucio_world import OpenLake, fill, lake_of, password_of
@@ -74,12 +75,22 @@ def rucio(
 
 
 @pytest.fixture(scope="session")
+def rucio_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that only those who are told trust: it signs for the second Rucio."""
+    return Authority(tmp_path_factory.mktemp("rucio-authority"))
+
+
+@pytest.fixture(scope="session")
 def virgo(
-    postgres: RunningPostgres, tmp_path_factory: pytest.TempPathFactory
+    postgres: RunningPostgres,
+    rucio_authority: Authority,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[RunningRucio]:
-    """Another Rucio, which shares nothing with the first but the user's name."""
-    with RunningRucio(tmp_path_factory.mktemp("virgo"), postgres, name="virgo") as running:
-        running.admin.add_user("alice", password_of("virgo"), "user.alice")
+    """Another Rucio, with TLS, which shares nothing with the first but the user's name."""
+    folder = tmp_path_factory.mktemp("virgo")
+    with RunningRucio(folder, postgres, name="virgo", authority=rucio_authority) as running:
+        running.admin.add_user("virgo", password_of("virgo"), "user.virgo")
+        running.admin.add_certificate("virgo", "/CN=virgo")
         yield running
 
 

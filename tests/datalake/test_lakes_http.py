@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from farlab_real.authority import Authority
 from farlab_real.processes import free_ports
 from farlab_real.rucio_server import RunningRucio
 from farlab_real.rucio_world import password_of
+from farlab_server_ext.lakes_of_server import address_of_lakes
 from jupyter_server.utils import JupyterServerAuthWarning
 from tornado.httpclient import HTTPClientError
 
@@ -18,13 +22,17 @@ Call = Callable[..., Any]
 
 @pytest.fixture
 def jp_environ_of_lakes(
-    rucio: RunningRucio, virgo: RunningRucio, monkeypatch: pytest.MonkeyPatch
+    rucio: RunningRucio,
+    virgo: RunningRucio,
+    rucio_authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Tell the server of its lakes, as a spawner does."""
     typed = {"identity": {"userpass": {}}}
+    ca = {"ca": str(rucio_authority.ca)}
     lakes = [
         {"name": "escape", "title": "ESCAPE", "rucio": {"url": rucio.url, **typed}},
-        {"name": "virgo", "title": "Virgo", "rucio": {"url": virgo.url, **typed}},
+        {"name": "virgo", "title": "Virgo", "rucio": {"url": virgo.url, **typed, **ca}},
         {
             "name": "down",
             "title": "A lake that is down",
@@ -86,9 +94,9 @@ def test_each_lake_has_its_own_login(alice: Call) -> None:
     status, refusal = alice("PUT", "lakes/virgo/identity", wrong)
     assert (status, refusal["code"]) == (409, "login")
     assert alice("GET", "lakes/virgo/entries")[1]["code"] == "login"
-    right = {"username": "alice", "password": password_of("virgo")}
-    assert alice("PUT", "lakes/virgo/identity", right)["user"] == "alice"
-    assert [one["name"] for one in alice("GET", "lakes/virgo/entries")["entries"]] == ["user.alice"]
+    right = {"username": "virgo", "password": password_of("virgo")}
+    assert alice("PUT", "lakes/virgo/identity", right)["user"] == "virgo"
+    assert [one["name"] for one in alice("GET", "lakes/virgo/entries")["entries"]] == ["user.virgo"]
     assert alice("DELETE", "lakes/virgo/identity") is None
     assert alice("GET", "lakes/virgo/entries")[1]["code"] == "login"
     assert alice("GET", "lakes/escape/entries")["entries"]
@@ -148,6 +156,44 @@ def test_a_download(alice: Call, fetch: Call) -> None:
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     missing = alice("GET", "lakes/escape/content", path="demo:nothing")
     assert (missing[0], missing[1]["code"]) == (404, "not-found")
+
+
+def test_an_upload(alice: Call, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "mean.csv").write_text("mean\n1\n")
+    wanted = {"lake": "escape", "source": str(tmp_path / "results"), "prefix": "results/"}
+    wanted |= {"dataset": "user.alice:results"}
+    job = alice("POST", "uploads", {**wanted, "days": 7, "metadata": {"paper": "x"}})
+    ended = time.monotonic() + 120
+    while (state := alice("GET", "uploads")[0])["state"] == "running":
+        assert time.monotonic() < ended
+    assert (state["id"], state["state"], state["error"]) == (job["id"], "done", None)
+    page = alice("GET", "lakes/escape/entries", path="user.alice:results")
+    assert [entry["name"] for entry in page["entries"]] == ["results/mean.csv"]
+    assert alice("POST", f"uploads/{job['id']}")[1]["code"] == "conflict"
+    assert alice("DELETE", f"uploads/{job['id']}") is None
+    assert alice("GET", "uploads") == []
+    assert alice("POST", "uploads", {**wanted, "lake": "virgo"})[1]["code"] == "wrong-input"
+    assert alice("POST", "uploads", {**wanted, "metadata": 1})[1]["code"] == "wrong-input"
+
+
+def test_another_user_gets_nothing_of_the_first(alice: Call) -> None:
+    alice("GET", "lakes/escape/entries", path="many:all", limit="10")
+    typed = {"username": "bob", "password": password_of("bob")}
+    assert alice("PUT", "lakes/escape/identity", typed)["user"] == "bob"
+    refused = alice("POST", "lakes/escape/entries", {"path": "user.alice:x", "kind": "dataset"})
+    assert refused[1]["code"] == "denied"
+    assert alice("GET", "lakes/escape/rules") == []
+
+
+def test_kernels_are_told_where_the_lakes_are(jp_serverapp: Any) -> None:
+    told = address_of_lakes(jp_serverapp, {})
+    assert (
+        told["FARLAB_DATALAKE_URL"] == f"{jp_serverapp.local_url.partition('?')[0]}farlab/datalake/"
+    )
+    assert told["FARLAB_DATALAKE_TOKEN"] == jp_serverapp.identity_provider.token
+    on_a_hub = address_of_lakes(jp_serverapp, {"JUPYTERHUB_API_TOKEN": "the-servers-own"})
+    assert on_a_hub["FARLAB_DATALAKE_TOKEN"] == "the-servers-own"
 
 
 @pytest.mark.parametrize(

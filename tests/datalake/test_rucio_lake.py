@@ -237,6 +237,7 @@ async def test_a_rule_from_beginning_to_end(open_lake: OpenLake, rucio: RunningR
     reasons = await lake.rules.why(rule.id)
     assert {reason["did"] for reason in reasons} == {"demo:day-001.csv", "demo:day-002.csv"}
     assert all("the door of PSNC is full" in reason["reason"] for reason in reasons)
+    await lake.rules.retry(rule.id)
     await lake.rules.remove(rule.id)
     ended = await lake.rules.one(rule.id)
     assert ended.ends is not None

@@ -78,6 +78,17 @@ async def test_a_folder_keeps_its_paths(open_lake: OpenLake, tmp_path: Path) -> 
     )
 
 
+async def test_an_rse_without_an_algorithm_gets_files_by_their_names(
+    open_lake: OpenLake, tmp_path: Path, rucio: RunningRucio
+) -> None:
+    lake = open_lake(here=Here("POOL"))
+    source = write(tmp_path / "pooled", {"sub/x y.txt": b"x"})
+    await Upload(lake, Plan("90", str(source), "user.alice:pooled", "pooled/")).run()
+    assert await lake.read("user.alice:pooled/sub/x y.txt") == b"x"
+    here = rucio.folder / "pool" / "user.alice" / "pooled" / "sub" / "x y.txt"
+    assert here.read_bytes() == b"x"
+
+
 async def test_an_upload_again_is_the_same_upload(open_lake: OpenLake, tmp_path: Path) -> None:
     lake = open_lake()
     source = write(tmp_path / "twice", {"a": b"a", "b": b"b"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import urllib.error
 import urllib.request
 import zlib
@@ -19,11 +20,14 @@ CHUNK = 1000
 class RucioAdmin:
     """Calls as one account. Each raises AssertionError with Rucio's own words."""
 
-    def __init__(self, url: str, account: str, password: str) -> None:
+    def __init__(
+        self, url: str, account: str, password: str, trusted: ssl.SSLContext | None = None
+    ) -> None:
         self.url = url
         self.account = account
         self._password = password
         self._token = ""
+        self._trusted = trusted
 
     def add_user(self, name: str, password: str, scope: str = "") -> None:
         """Make an account that logs in with its own name, and perhaps a scope of its own."""
@@ -37,6 +41,11 @@ class RucioAdmin:
         self.call("POST", f"/accounts/{name}/identities", identity)
         if scope:
             self.add_scope(scope, name)
+
+    def add_certificate(self, account: str, subject: str) -> None:
+        """Let whoever has a certificate with this subject log in to an account."""
+        identity = {"identity": subject, "authtype": "X509", "email": "", "default": True}
+        self.call("POST", f"/accounts/{account}/identities", identity)
 
     def add_scope(self, scope: str, account: str = "root") -> None:
         """Make a scope."""
@@ -115,7 +124,7 @@ class RucioAdmin:
         request.add_header("X-Rucio-Auth-Token", self._token)
         request.add_header("Content-Type", "application/json")
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
+            with urllib.request.urlopen(request, timeout=120, context=self._trusted) as answer:
                 text = answer.read().decode()
         except urllib.error.HTTPError as error:
             if error.code == 401 and again:
@@ -133,7 +142,7 @@ class RucioAdmin:
         request.add_header("X-Rucio-Account", self.account)
         request.add_header("X-Rucio-Username", self.account)
         request.add_header("X-Rucio-Password", self._password)
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=120, context=self._trusted) as answer:
             return str(answer.headers["X-Rucio-Auth-Token"])
 
 

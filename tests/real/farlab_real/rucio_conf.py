@@ -17,6 +17,19 @@ ENDPOINTS = (
 
 ROOT_PASSWORD = "the-root-password-of-the-tests"
 
+BEHIND_TLS = '''
+"""What Apache does for a Rucio behind it: tells it whose certificate the client has."""
+from rucio.web.rest.main import application as rucio
+
+
+def application(environ, start_response):
+    certificate = environ["gunicorn.socket"].getpeercert()
+    if certificate:
+        names = [f"/{key}={value}" for part in certificate["subject"] for key, value in part]
+        environ["SSL_CLIENT_S_DN"] = "".join(names).replace("commonName", "CN")
+    return rucio(environ, start_response)
+'''
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -37,6 +50,8 @@ def write(settings: Settings) -> Path:
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "alembic.ini").write_text(_alembic(settings))
     (folder / "rucio.cfg").write_text(_rucio(settings))
+    (folder / "policy").mkdir(exist_ok=True)
+    (folder / "policy" / "rucio_behind_tls.py").write_text(BEHIND_TLS)
     if settings.any_name:
         package = folder / "policy" / "farlab_test_policy"
         package.mkdir(parents=True, exist_ok=True)

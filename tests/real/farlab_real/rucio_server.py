@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import subprocess
 import urllib.error
 import urllib.request
@@ -21,12 +22,14 @@ from typing import Self
 
 import psycopg
 
+from farlab_real.authority import Authority
 from farlab_real.postgres import RunningPostgres
 from farlab_real.processes import Process, free_ports
 from farlab_real.rucio_admin import RucioAdmin
 from farlab_real.rucio_conf import ROOT_PASSWORD, VENV, Settings, write
 
 EMPTY = "an_empty_rucio"
+APPLICATION = "rucio.web.rest.main:application"
 
 
 class RunningRucio:
@@ -40,12 +43,13 @@ class RunningRucio:
         name: str = "rucio",
         any_name: bool = False,
         workers: int = 1,
+        authority: Authority | None = None,
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._postgres, self._name = postgres, name
         port, cache_port = free_ports(2)
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"{'https' if authority else 'http'}://127.0.0.1:{port}"
         self._cache_port = cache_port
         self.database = postgres.url.replace("/postgres?", f"/{name}?")
         config = write(Settings(folder, self.database, port, cache_port, any_name))
@@ -59,20 +63,16 @@ class RunningRucio:
         if os.geteuid() == 0:
             memcached += ["-u", "nobody"]
         self._cache = Process(memcached, folder / "memcached.log")
-        gunicorn = [str(VENV / "bin" / "gunicorn"), "--bind", f"127.0.0.1:{port}"]
-        gunicorn += ["--workers", str(workers), "--worker-class", "gthread", "--threads", "8"]
-        gunicorn += [
-            "--worker-tmp-dir",
-            "/dev/shm",
-            "--timeout",
-            "300",
-            "--graceful-timeout",
-            "1",
-            "--no-control-socket",
-        ]
-        gunicorn += ["rucio.web.rest.main:application"]
+        serving = f"--bind 127.0.0.1:{port} --workers {workers} --worker-class gthread --threads 8 "
+        serving += (
+            "--worker-tmp-dir /dev/shm --timeout 300 --graceful-timeout 1 --no-control-socket"
+        )
+        gunicorn = [str(VENV / "bin" / "gunicorn"), *serving.split()]
+        gunicorn += _tls(authority) if authority else []
+        gunicorn += ["rucio_behind_tls:application" if authority else APPLICATION]
         self._server = Process(gunicorn, folder / "server.log", self._env)
-        self.admin = RucioAdmin(self.url, "root", ROOT_PASSWORD)
+        self._trusted = ssl.create_default_context(cafile=authority.ca) if authority else None
+        self.admin = RucioAdmin(self.url, "root", ROOT_PASSWORD, self._trusted)
 
     def __enter__(self) -> Self:
         self._make_database()
@@ -138,7 +138,9 @@ class RunningRucio:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/ping", timeout=10) as answer:
+            with urllib.request.urlopen(
+                f"{self.url}/ping", timeout=10, context=self._trusted
+            ) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -149,3 +151,10 @@ class RunningRucio:
         )
         if done.returncode:
             raise AssertionError(f"{command[-1]}: {done.stdout[-2000:]}{done.stderr[-4000:]}")
+
+
+def _tls(authority: Authority) -> list[str]:
+    """Return gunicorn's options for TLS; it takes clients' certificates, and needs none."""
+    certificate, key = authority.issue("rucio")
+    options = ["--certfile", str(certificate), "--keyfile", str(key)]
+    return [*options, "--ca-certs", str(authority.ca), "--cert-reqs", "1"]

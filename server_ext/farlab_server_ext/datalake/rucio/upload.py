@@ -15,14 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..lake import LakeError
 from . import metadata
 from .copying import Sums, copy, place, sums_of
 from .did import NAME_MAX, Did, parse
 from .lake import RucioLake
-from .paths import path_here
+from .paths import Protocol, path_here, protocols_of
 
 BATCH = 200
 """Files that are registered in one call."""
@@ -60,6 +60,13 @@ class Source:
     path: Path
     did: Did
     size: int
+
+
+class Target(NamedTuple):
+    """Where a file's bytes belong: on this machine, and as Rucio says it."""
+
+    path: Path
+    pfn: str
 
 
 @dataclass
@@ -153,8 +160,8 @@ class Upload:
         placed: list[Source] = []
         try:
             for source in missing:
-                part, final = self._part(targets[source.did]), targets[source.did]
-                await asyncio.to_thread(place, part, final, sums[source.did])
+                final = targets[source.did].path
+                await asyncio.to_thread(place, self._part(final), final, sums[source.did])
                 placed.append(source)
             await self._register(missing, targets, sums)
         except BaseException as error:
@@ -180,31 +187,36 @@ class Upload:
             self.progress.size_done += source.size
         return set(by_did)
 
-    async def _targets(self, dids: Sequence[Did]) -> dict[Did, Path]:
-        """Return where the files' bytes belong on this machine."""
-        rse = self._here.rse
-        protocols = await self._lake.replicas.protocols(rse)
-        targets: dict[Did, Path] = {}
+    async def _targets(self, dids: Sequence[Did]) -> dict[Did, Target]:
+        """Return where the files' bytes belong."""
+        rse = await self._lake.replicas.rse(self._here.rse)
+        protocols = protocols_of(rse)
+        targets: dict[Did, Target] = {}
         for start in range(0, len(dids), NAMES):
             some = dids[start : start + NAMES]
-            query = [("lfn", str(did)) for did in some]
-            told = await self._lake.client.get_with(f"/rses/{rse}/lfns2pfns", query)
+            pfns = await self._pfns(some) if rse.get("deterministic") else _chosen(some, protocols)
             for did in some:
-                path = path_here(str(told.get(str(did), "")), self._here, protocols)
+                pfn = str(pfns.get(str(did), ""))
+                path = path_here(pfn, self._here, protocols)
                 if path is None:
-                    words = f"{self._lake.title} tells no place at {rse} for {did}."
+                    words = f"{self._lake.title} tells no place at {self._here.rse} for {did}."
                     raise LakeError("unsupported", words, "Upload to another RSE.")
-                targets[did] = path
+                targets[did] = Target(path, pfn)
         return targets
 
+    async def _pfns(self, dids: Sequence[Did]) -> dict[str, Any]:
+        """Return the physical names that the RSE's own algorithm makes."""
+        query = [("lfn", str(did)) for did in dids]
+        return await self._lake.client.get_with(f"/rses/{self._here.rse}/lfns2pfns", query)
+
     async def _copy(
-        self, sources: Sequence[Source], targets: Mapping[Did, Path]
+        self, sources: Sequence[Source], targets: Mapping[Did, Target]
     ) -> dict[Did, Sums]:
         turns = asyncio.Semaphore(COPIES)
 
         async def one(source: Source) -> Sums:
             async with turns:
-                part = self._part(targets[source.did])
+                part = self._part(targets[source.did].path)
                 return await asyncio.to_thread(
                     copy,
                     source.path,
@@ -231,13 +243,14 @@ class Upload:
         return final.with_name(f".farlab-{self._plan.id}-{_short(final.name)}.part")
 
     async def _register(
-        self, sources: Sequence[Source], targets: Mapping[Did, Path], sums: Mapping[Did, Sums]
+        self, sources: Sequence[Source], targets: Mapping[Did, Target], sums: Mapping[Did, Sums]
     ) -> None:
         if not sources:
             return
         files = [
             {
                 **source.did.json,
+                "pfn": targets[source.did].pfn,
                 "bytes": sums[source.did].size,
                 "adler32": sums[source.did].adler32,
                 "md5": sums[source.did].md5,
@@ -248,7 +261,7 @@ class Upload:
         await self._lake.client.send("POST", "/replicas/", body)
 
     async def _take_back(
-        self, placed: Sequence[Source], targets: Mapping[Did, Path], error: BaseException
+        self, placed: Sequence[Source], targets: Mapping[Did, Target], error: BaseException
     ) -> None:
         """Remove the files that Rucio does not know; if that can't be found out, none."""
         registered: set[Did] = set()
@@ -263,7 +276,7 @@ class Upload:
             }
         for source in placed:
             if source.did not in registered:
-                await asyncio.to_thread(targets[source.did].unlink, missing_ok=True)
+                await asyncio.to_thread(targets[source.did].path.unlink, missing_ok=True)
 
     async def _attach(self, dids: Sequence[Did]) -> None:
         attachment = {**self._dataset.json, "dids": [did.json for did in dids]}
@@ -276,8 +289,17 @@ class Upload:
         sources = await asyncio.to_thread(sources_of, self._plan)
         for batch in _batches(sources):
             targets = await self._targets([source.did for source in batch])
-            for final in targets.values():
-                await asyncio.to_thread(self._part(final).unlink, missing_ok=True)
+            for target in targets.values():
+                await asyncio.to_thread(self._part(target.path).unlink, missing_ok=True)
+
+
+def _chosen(dids: Sequence[Did], protocols: Sequence[Protocol]) -> dict[str, str]:
+    """Return physical names at an RSE that has no algorithm: scope and name below its prefix."""
+    door = next((one for one in protocols if one.scheme == "file"), None)
+    if door is None:
+        return {}
+    start = f"file://{door.hostname}{door.prefix.rstrip('/')}"
+    return {str(did): f"{start}/{did.scope}/{did.name}" for did in dids}
 
 
 def _short(name: str) -> str:
