@@ -17,10 +17,13 @@ from .handlers import ServerHandler
 from .lakes_of_server import address_of_lakes, open_lakes
 from .proxy import ServiceHandler
 from .rucio_handlers import rucio_routes
+from .transfer_handlers import transfer_routes
+from .transfers_of_server import open_transfers
 from .upload_handlers import upload_routes
 
 if TYPE_CHECKING:
     from .datalake.registry import Lakes
+    from .datalake.transfers.transfers import Transfers
     from .own_service import OwnService
 
 
@@ -43,7 +46,8 @@ class FarlabServerApp(ExtensionApp):
         """,
     ).tag(config=True)
     state_dir = Unicode(
-        help="Folder of that service's database and of unfinished uploads, on a local disk."
+        help="Folder of that service's database, of unfinished uploads and of transfers, on a "
+        "local disk."
     ).tag(config=True)
     groups = List(
         Unicode(), help="Which of the catalogue's groups you are in; they open sites to you."
@@ -64,6 +68,7 @@ class FarlabServerApp(ExtensionApp):
     _own_service: OwnService | None = None
     _lakes: Lakes | None = None
     _uploads: Uploads | None = None
+    _transfers: Transfers | None = None
 
     @default("state_dir")
     def _default_state_dir(self) -> str:
@@ -88,15 +93,23 @@ class FarlabServerApp(ExtensionApp):
         lakes = self._lakes = open_lakes(os.environ, self.log)
         uploads = self._uploads = Uploads(lakes, Path(self.state_dir).expanduser() / "uploads")
         self.handlers.extend(routes(lakes) + rucio_routes(lakes) + upload_routes(lakes, uploads))
+        transfers = open_transfers(lakes, Path(self.state_dir).expanduser(), self.log)
+        if transfers is not None:
+            self._transfers = transfers
+            self.handlers.extend(transfer_routes(lakes, transfers))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Begin to serve, now that the event loop runs."""
         os.environ.update(address_of_lakes(serverapp, os.environ))
+        if self._transfers is not None:
+            await self._transfers.start()
         if self._own_service is not None:
             self._own_service.start()
 
     async def stop_extension(self) -> None:
         """Stop serving; the jobs at the sites go on."""
+        if self._transfers is not None:
+            await self._transfers.close()
         if self._uploads is not None:
             await self._uploads.close()
         if self._lakes is not None:

@@ -109,6 +109,11 @@ class Webdav(_Endpoint):
     identity: WebdavIdentity | None = Field(
         default=None, description="Who a user is there; absent: open to everyone."
     )
+    fts: LakeUrl | None = Field(
+        default=None,
+        description="Address of the FTS3 that carries files to this door; absent: doors copy from "
+        "each other.",
+    )
 
 
 class S3(_Endpoint):

@@ -42,7 +42,7 @@ class Desk:
         self.transfers = self.again()
 
     def again(self) -> Transfers:
-        return Transfers(Journal(self.journal), self.lake, fts=self.fts, poll=0.2)
+        return Transfers(Journal(self.journal), self.lake, fts=lambda _: self.fts, poll=0.2)
 
     def issue(self) -> str:
         return self.pair.doors.issuer.token(seconds=self.seconds)

@@ -215,7 +215,7 @@ async def test_changes_are_told(desk: Desk) -> None:
     await desk.transfers.submit(desk.order("f"))
     async with asyncio.timeout(60):
         await anext(changes)
-    await changes.aclose()  # type: ignore[attr-defined]
+    await changes.aclose()
 
 
 class OtherList:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from .endpoint import Endpoint
 from .identities import Typed
@@ -14,7 +15,9 @@ from .logins import Logins, NoLogins, PasswordLogins, TokenLogins
 from .rucio.auth import Authenticator, ByCertificate, ByPassword, ByToken, Nobody, Password, Service
 from .rucio.lake import RucioLake
 from .rucio.paths import Here
+from .stac.links import Places
 from .tokens import TokenSource
+from .transfers.fts import Fts
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Made:
     typed: Typed | None
     tokens: TokenSource
     here: Here | None
+    others: Sequence[Mapping[str, Any]] = ()
+    """All lakes of the catalogue, for links from one to another."""
 
     @property
     def identity(self) -> tuple[str, Mapping[str, Any]]:
@@ -72,7 +77,51 @@ def make_webdav(made: Made) -> Lake:
     return WebdavLake(made.name, made.title, _endpoint(made))
 
 
-def _endpoint(made: Made) -> Endpoint:
+def make_s3(made: Made) -> Lake:
+    """Return an object store."""
+    from .storage.s3 import S3Lake, Store  # noqa: PLC0415 - boto3 is large
+    from .storage.s3_keys import NoKeys, TokenKeys, TypedKeys  # noqa: PLC0415
+
+    settings = made.settings
+    store = Store(
+        str(settings["url"]), settings.get("bucket"), settings.get("region"), settings.get("ca")
+    )
+    kind, identity = made.identity
+    if kind == "oidc":
+        audience, scope = identity.get("audience", ""), identity.get("scope", "")
+        keys = TokenKeys(made.title, store, made.tokens, audience, scope)
+        return S3Lake(made.name, made.title, store, keys)
+    if kind == "keys":
+        return S3Lake(made.name, made.title, store, TypedKeys(made.title, made.typed))
+    return S3Lake(made.name, made.title, store, NoKeys())
+
+
+def make_stac(made: Made) -> Lake:
+    """Return a STAC catalogue."""
+    from .stac.lake import StacLake  # noqa: PLC0415 - only where there is one
+
+    return StacLake(made.name, made.title, _endpoint(made), places_of(made.others))
+
+
+def places_of(lakes: Sequence[Mapping[str, Any]]) -> Places:
+    """Return what STAC documents may call the lakes of a catalogue."""
+    rucios = {
+        urlsplit(str(one["rucio"]["url"])).netloc: one["name"] for one in lakes if "rucio" in one
+    }
+    hosts = {host.partition(":")[0]: name for host, name in rucios.items()}
+    stores = {
+        str(one["webdav"]["url"]).rstrip("/"): one["name"] for one in lakes if "webdav" in one
+    }
+    return Places(hosts | rucios, stores)
+
+
+def make_fts(made: Made) -> Fts | None:
+    """Return the FTS3 that carries files to a WebDAV door, if the catalogue names one."""
+    url = made.settings.get("fts")
+    return Fts(_endpoint(made, str(url))) if url else None
+
+
+def _endpoint(made: Made, url: str = "") -> Endpoint:
     kind, settings = made.identity
     certificate = None
     logins: Logins = NoLogins()
@@ -84,8 +133,9 @@ def _endpoint(made: Made) -> Endpoint:
     elif kind == "userpass":
         typed = made.typed
         logins = PasswordLogins(typed.username, typed.password) if typed else NobodyLogins(made)
-    url, ca = str(made.settings["url"]), made.settings.get("ca")
-    return Endpoint(made.title, url, ca=ca, certificate=certificate, logins=logins)
+    title = f"FTS of {made.title}" if url else made.title
+    url, ca = url or str(made.settings["url"]), made.settings.get("ca")
+    return Endpoint(title, url, ca=ca, certificate=certificate, logins=logins)
 
 
 class NobodyLogins:
@@ -99,5 +149,10 @@ class NobodyLogins:
         raise LakeError("login", f"You are not logged in to {self._title}.", "Log in to it.")
 
 
-MAKERS: dict[str, Callable[[Made], Lake]] = {"rucio": make_rucio, "webdav": make_webdav}
+MAKERS: dict[str, Callable[[Made], Lake]] = {
+    "rucio": make_rucio,
+    "webdav": make_webdav,
+    "s3": make_s3,
+    "stac": make_stac,
+}
 """By the catalogue's key."""

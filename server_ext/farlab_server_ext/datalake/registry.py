@@ -8,10 +8,11 @@ from typing import Any
 
 from .identities import Identities, Typed
 from .lake import Lake, LakeError
-from .makers import MAKERS, Made
+from .makers import MAKERS, Made, make_fts
 from .rucio.lake import RucioLake
 from .rucio.paths import Here
 from .tokens import TokenSource
+from .transfers.fts import Fts
 
 VARIABLE = "FARLAB_DATALAKE"
 """The environment variable with the lakes, as `farlab_sites.lakes.environment_of` writes it."""
@@ -33,6 +34,7 @@ class Lakes:
         self._tokens = tokens
         self._identities = Identities()
         self._open: dict[str, Lake] = {}
+        self._fts: dict[str, Fts | None] = {}
 
     def listed(self) -> list[dict[str, Any]]:
         """Return what the user may know of each lake, as JSON, in the catalogue's order."""
@@ -43,6 +45,22 @@ class Lakes:
         if name not in self._open:
             self._open[name] = self._make(name)
         return self._open[name]
+
+    async def prepared(self, name: str) -> dict[str, Any]:
+        """Return what the user may know of a lake after it was asked what it can do."""
+        await self.get(name).prepare()
+        return self._told(name)
+
+    def opened(self) -> list[Lake]:
+        """Return the lakes that are open."""
+        return [*self._open.values()]
+
+    def fts(self, name: str) -> Fts | None:
+        """Return the FTS3 that carries files to a lake, if the catalogue names one."""
+        if name not in self._fts:
+            title, kind = self._title(name), self._kind(name)
+            self._fts[name] = make_fts(self._made(name, title, kind, self._identities.of(name)))
+        return self._fts[name]
 
     async def log_in(self, name: str, typed: Typed) -> dict[str, Any]:
         """Try a name and a password, and use them from now on if they are right."""
@@ -66,12 +84,18 @@ class Lakes:
         self._identities.forget(name)
         if lake := self._open.pop(name, None):
             await lake.close()
+        if fts := self._fts.pop(name, None):
+            await fts.endpoint.close()
 
     async def close(self) -> None:
         """Close all lakes."""
         while self._open:
             _, lake = self._open.popitem()
             await lake.close()
+        while self._fts:
+            _, fts = self._fts.popitem()
+            if fts:
+                await fts.endpoint.close()
 
     def _make(self, name: str, typed: Typed | None = None) -> Lake:
         title, kind = self._title(name), self._kind(name)
@@ -79,10 +103,11 @@ class Lakes:
             words = f"{title} is a lake of a kind that this server does not know ({kind})."
             raise LakeError("unsupported", words, "Use a newer image for the server.")
         typed = typed or self._identities.of(name)
-        described = self._described[name]
-        return MAKERS[kind](
-            Made(name, title, described[kind], typed, self._tokens, self._here_of(name))
-        )
+        return MAKERS[kind](self._made(name, title, kind, typed))
+
+    def _made(self, name: str, title: str, kind: str, typed: Typed | None) -> Made:
+        settings, others = self._described[name][kind], [*self._described.values()]
+        return Made(name, title, settings, typed, self._tokens, self._here_of(name), others)
 
     def _here_of(self, name: str) -> Here | None:
         here = self._here

@@ -6,11 +6,13 @@ disk takes; they are few, and small.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 from .model import File, Transfer, file_as_json, file_from_json, restored, stored
@@ -28,6 +30,7 @@ class Journal:
     """The file; it is opened for each call, and may lie where another process looks too."""
 
     def __init__(self, path: Path) -> None:
+        self._lock: int | None = None
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # SQLite gives its side files the mode of the file itself.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -43,6 +46,23 @@ class Journal:
             row = (transfer.id, json.dumps(stored(transfer)))
             database.execute("insert or replace into transfers values (?, ?)", row)
             database.executemany("insert or replace into files values (?, ?, ?)", rows)
+
+    def take(self) -> bool:
+        """Say whether it is this server's alone from now on, until it is closed or killed."""
+        lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return False
+        self._lock = lock
+        return True
+
+    def close(self) -> None:
+        """Leave it to the next server."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def forget(self, identifier: str) -> None:
         """Remove a transfer."""
@@ -65,6 +85,14 @@ class Journal:
         return sorted(transfers, key=lambda transfer: transfer.created)
 
     def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self._path, timeout=30)
-        database.execute("pragma journal_mode = wal")
-        return database
+        return sqlite3.connect(self._path, timeout=30)
+
+
+def own_journal(folder: Path) -> Journal:
+    """Return the folder's first journal that no other server of this user writes."""
+    for number in count():
+        path = folder / (f"transfers-{number}.sqlite" if number else "transfers.sqlite")
+        journal = Journal(path)
+        if journal.take():
+            return journal
+    raise AssertionError

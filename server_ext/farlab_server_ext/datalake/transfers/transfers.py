@@ -8,9 +8,10 @@ transfer = await transfers.submit(Order("vega", "psnc", [("a/f", "b/f")]))
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from .journal import Journal
 from .model import ENDED, File, Transfer
 from .tpc import BEGUN, SETTLED, Outcome, ThirdPartyCopy
 
+LOG = logging.getLogger(__name__)
 AT_ONCE = 4
 """Files that doors copy for us at the same time."""
 POLL = 5.0
@@ -70,7 +72,7 @@ class Transfers:
         journal: Journal,
         lake: Callable[[str], Lake],
         *,
-        fts: Fts | None = None,
+        fts: Callable[[str], Fts | None] = lambda _: None,
         others: Sequence[OtherTransfers] = (),
         poll: float = POLL,
         settled: float = SETTLED,
@@ -102,6 +104,7 @@ class Transfers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._journal.close()
 
     # -- what is there ----------------------------------------------------------------------------
 
@@ -120,7 +123,7 @@ class Transfers:
             words = "There is no such transfer."
             raise LakeError("not-found", words, "Look at the list again.") from None
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncGenerator[None, None]:
         """Yield whenever something has changed, from now on."""
         while True:
             seen = self._version
@@ -145,7 +148,7 @@ class Transfers:
         source, destination = self._lake(order.source), self._lake(order.destination)
         copy = ThirdPartyCopy(source, destination)
         if order.by_fts:
-            self._known_fts()
+            self._known_fts(order.destination)
         files = []
         for path, target in order.files:
             facts = await copy.look(path)
@@ -173,7 +176,7 @@ class Transfers:
         transfer = self.get(identifier)
         jobs = {file.handle for file in transfer.files if file.state not in ENDED and file.handle}
         if transfer.way == "fts" and jobs:
-            await self._known_fts().cancel([*jobs])
+            await self._known_fts(transfer.destination).cancel([*jobs])
         halves = [file for file in transfer.files if file.state == "active"]
         await self._stop(identifier)
         for number, file in enumerate(self.get(identifier).files):
@@ -265,6 +268,9 @@ class Transfers:
                 outcome = await copy.run(file, overwrite=transfer.overwrite, progress=progress)
             except LakeError as error:  # a lake that is not in the catalogue any more
                 outcome = Outcome("failed", f"{error.message} {error.fix}")
+            except Exception:
+                LOG.exception("Farlab could not copy a file")
+                outcome = Outcome("failed", "Farlab has made a mistake; the server's log tells.")
         del self._running[identifier, number]
         self._end(identifier, number, outcome)
 
@@ -275,7 +281,8 @@ class Transfers:
         source, destination = self._lake(transfer.source), self._lake(transfer.destination)
         overwrite = transfer.overwrite or transfer.started > 1  # a stub of ours may lie there
         try:
-            job = await self._known_fts().submit(source, destination, files, overwrite=overwrite)
+            fts = self._known_fts(transfer.destination)
+            job = await fts.submit(source, destination, files, overwrite=overwrite)
             changes = {"handle": job}
         except LakeError as error:
             changes = {"state": "failed", "reason": f"{error.message} {error.fix}"}
@@ -294,26 +301,34 @@ class Transfers:
 
     async def _watch(self) -> None:
         while True:
-            with suppress(LakeError):  # the next look may succeed
+            try:
                 await self._look_at_fts()
-            for transfer in [*self._kept.values()]:
-                if transfer.renew and transfer.state == "expired":
-                    with suppress(LakeError):
+                for transfer in [*self._kept.values()]:
+                    if transfer.renew and transfer.state == "expired":
                         await self._renew(transfer)
+            except Exception:  # or no transfer would go on until the server starts anew
+                LOG.exception("Farlab could not look after its transfers")
             await asyncio.sleep(self._poll)
 
     async def _look_at_fts(self) -> None:
-        live = [
-            (transfer.id, number, file)
-            for transfer in self._kept.values()
-            if transfer.way == "fts"
-            for number, file in enumerate(transfer.files)
-            if file.state not in ENDED and file.handle
-        ]
-        if self._fts is None or not live:
-            return
-        found = await self._fts.poll(sorted({file.handle for _, _, file in live}))
-        for identifier, number, file in live:
+        """Ask each FTS once for all its jobs."""
+        live: dict[str, list[tuple[str, int, File]]] = {}
+        for transfer in self._kept.values():
+            for number, file in enumerate(transfer.files):
+                if transfer.way == "fts" and file.state not in ENDED and file.handle:
+                    live.setdefault(transfer.destination, []).append((transfer.id, number, file))
+        for destination, files in live.items():
+            with suppress(LakeError):  # the next look may succeed
+                jobs = sorted({file.handle for _, _, file in files})
+                found = await self._known_fts(destination).poll(jobs)
+                self._note(files, found)
+
+    def _note(
+        self,
+        files: Sequence[tuple[str, int, File]],
+        found: Mapping[str, Mapping[str, Progressed]],
+    ) -> None:
+        for identifier, number, file in files:
             told = self._told(identifier, file, found.get(file.handle, {}))
             if told.outcome.state in ENDED:
                 self._end(identifier, number, told.outcome)
@@ -333,9 +348,10 @@ class Transfers:
 
     async def _renew(self, transfer: Transfer) -> None:
         """Start a transfer again, if both its tokens are younger now than they were."""
-        ends = await self._ends(transfer)
-        if ends is not None and ends > max(transfer.ends or 0, time.time()):
-            await self.retry(transfer.id)
+        with suppress(LakeError):  # there is none yet
+            ends = await self._ends(transfer)
+            if ends is not None and ends > max(transfer.ends or 0, time.time()):
+                await self.retry(transfer.id)
 
     # -- state ------------------------------------------------------------------------------------
 
@@ -363,10 +379,12 @@ class Transfers:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _known_fts(self) -> Fts:
-        if self._fts is None:
-            raise LakeError("unsupported", "No FTS is known here.", "Copy from door to door.")
-        return self._fts
+    def _known_fts(self, destination: str) -> Fts:
+        fts = self._fts(destination)
+        if fts is None:
+            words = f"The catalogue names no FTS for {destination}."
+            raise LakeError("unsupported", words, "Copy from door to door.")
+        return fts
 
     def _other(self, identifier: str) -> OtherTransfers | None:
         return next((one for one in self._others if identifier.startswith(one.prefix)), None)
