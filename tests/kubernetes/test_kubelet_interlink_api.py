@@ -44,6 +44,8 @@ POD: dict[str, Any] = {
         ],
     },
 }
+# The kubelet adds that it can show a container's restarts.
+SENT = POD | {"metadata": POD["metadata"] | {"annotations": {"farlab/restarts": "true"}}}
 SECRET = {"kind": "Secret", "metadata": {"name": "keys"}, "data": {"k": "dg=="}}
 CONFIG = {"kind": "ConfigMap", "metadata": {"name": "conf"}, "data": {"a": "b"}}
 ROOT = {"kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "c"}}
@@ -135,7 +137,7 @@ async def test_create_at_the_api(api: Backend, fake: FakeInterLinkApi) -> None:
     [(method, path, body)] = fake.calls
     assert (method, path) == ("POST", "/create")
     assert body == {
-        "pod": POD,
+        "pod": SENT,
         "configmaps": [CONFIG, ROOT],
         "secrets": [SECRET],
         "projectedvolumesmaps": [TOKEN],
@@ -149,7 +151,7 @@ async def test_create_at_a_plugin(plugin: Backend, fake: FakeInterLinkApi) -> No
     assert await plugin.create(LUGGAGE) == "4711"
     [(method, path, body)] = fake.calls
     assert (method, path) == ("POST", "/create")
-    assert body["pod"] == POD
+    assert body["pod"] == SENT
     nothing = {"configMaps": None, "projectedvolumemaps": None, "secrets": None, "emptyDirs": None}
     assert body["container"] == [
         {"name": "first", **nothing},
