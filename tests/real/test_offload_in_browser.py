@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from farlab_real.browser import BrowserUser, browser_page
@@ -13,6 +14,7 @@ from farlab_real.slurm import SlurmCluster
 from playwright.sync_api import Locator, expect
 
 USER = "grace"
+LINES = 500
 
 SLIDER = """\
 %%offload
@@ -38,6 +40,15 @@ class Diverged(Exception): pass
 def train(rate):
     raise Diverged(f"at rate {rate}")
 train(3)"""
+
+NIGHT = """\
+%%offload vega --partition cpu --name night -o losses --detach
+import os, time
+print("job", os.environ["SLURM_JOB_ID"], flush=True)
+open("{folder}/begun", "w").close()
+while not os.path.exists("{folder}/go"): time.sleep(0.05)
+for number in range({lines}): print("line", number, flush=True)
+losses = [0.5, 0.25]"""
 
 
 def jobs(slurm: SlurmCluster) -> set[str]:
@@ -117,6 +128,36 @@ def move_the_slider(grace: BrowserUser) -> None:
     expect(readout).to_have_text("4")
     grace.add_cell("%%offload\nslider.value = 8")
     expect(readout).to_have_text("8")
+
+
+@pytest.mark.timeout(900)
+def test_a_detached_cell_survives_the_notebooks_kernel(
+    grace: BrowserUser, slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    sent = grace.add_cell(NIGHT.format(folder=tmp_path, lines=LINES))
+    expect(sent).to_contain_text("night goes on by itself")
+    wait_until((tmp_path / "begun").exists, "the cell to begin at the site")
+    grace.restart_kernel()
+
+    grace.add_cell("%load_ext farlab_kernels")
+    night = grace.add_cell("%offload attach night")
+    expect(night).to_contain_text(re.compile(r"job \d+"))
+    job = job_of(night)
+    assert job in jobs(slurm)
+    (tmp_path / "go").touch()
+    # The next cell runs when the whole output has come.
+    expect(grace.add_cell("print('losses', losses)")).to_contain_text("losses [0.5, 0.25]")
+    whole = [str(number) for number in range(LINES)]
+    wait_until(
+        lambda: re.findall(r"line (\d+)", night.inner_text()) == whole,
+        "every line, once, in order",
+        night.inner_text,
+    )
+
+    expect(grace.add_cell("%offload stop --all")).to_contain_text("stopped: night")
+    wait_until(lambda: job not in jobs(slurm), "the job to leave squeue")
+    # It ends kernels, not the server that the notebook is in.
+    expect(grace.add_cell("print('still', 'here')")).to_contain_text("still here")
 
 
 def job_of(output: Locator) -> str:
