@@ -1,10 +1,12 @@
 """The demo's hub: everything on loopback, any name, no password."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 import farlab_spawner
+import yaml
 
 c = get_config()  # noqa: F821  # JupyterHub puts it there
 
@@ -44,6 +46,16 @@ def fill_home(spawner):
     """Give a new user the demo's notebooks."""
     if not Path(home(spawner)).exists():
         shutil.copytree(here / "home", home(spawner))
+        Path(home(spawner), "Offload.ipynb").write_text(tutorial())
+
+
+def tutorial():
+    """Return the notebook of docs/offload.md, for one of the demo's sites instead of its `vega`."""
+    names = [site["name"] for site in yaml.safe_load((state / "sites.yaml").read_text())["sites"]]
+    text = (here.parent / "docs/examples/offload.ipynb").read_text()
+    # The pages that it links to are not in the user's folder.
+    text = re.sub(r"\[([^\[\]\n]*)\]\(\.\./[^)\n]*\)", r"\1", text)
+    return re.sub(r"\b[Vv]ega\b", "hpc" if "hpc" in names else "cloud", text)
 
 
 c.FarlabSpawner.environment = {"HOME": home}

@@ -15,7 +15,6 @@ import socket
 import string
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 sys.path.insert(0, str(REPOSITORY / "tests/real"))
 
-from farlab_real.processes import free_ports  # noqa: E402
+from farlab_real.processes import Process, free_ports  # noqa: E402
 from farlab_real.slurm import SlurmCluster, SlurmUnavailableError  # noqa: E402
 
 SLURM_PACKAGES = ("munge", "slurm-client", "slurm-wlm-basic-plugins", "slurmctld", "slurmd")
@@ -54,25 +53,21 @@ def start_slurm(stack: ExitStack) -> SlurmCluster | None:
 
 
 def start_process(
-    stack: ExitStack, command: list[str], log: Path, env: dict[str, str] | None = None
-) -> subprocess.Popen[bytes]:
-    """Start a process in its own session and in the log's folder; it ends with the demo."""
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=out, cwd=log.parent, env=env, start_new_session=True
-        )
-    stack.callback(stop_process, process)
-    return process
-
-
-def stop_process(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end; kill its group when it does not."""
-    process.terminate()
+    stack: ExitStack,
+    command: list[str],
+    log: Path,
+    ready: Callable[[], bool],
+    env: dict[str, str] | None = None,
+) -> Process:
+    """Start a program that ends with the demo, and wait until it is ready."""
+    process = Process(command, log, env)
+    process.start()
+    stack.callback(process.stop)
     try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.wait_until(ready, log.stem)
+    except AssertionError as error:
+        raise DemoError(f"{error}\nThe whole log is {log}") from None
+    return process
 
 
 def start_plugin(stack: ExitStack, folder: Path, name: str, driver: str) -> None:
@@ -85,19 +80,8 @@ def start_plugin(stack: ExitStack, folder: Path, name: str, driver: str) -> None
         f"driver: {driver}\n"
     )
     command = [str(Path(sys.executable).with_name("farlab")), "plugin", "--config", str(config)]
-    process = start_process(stack, command, folder / f"{name}.log")
-    wait_until((folder / f"sockets/{name}.sock").exists, process, folder / f"{name}.log")
-
-
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until `ready()`; raise DemoError with the log's end when the process ends first."""
-    for _ in range(600):
-        if ready():
-            return
-        if process.poll() is not None:
-            raise DemoError(f"{log.stem} did not start:\n{log.read_text()[-2000:]}")
-        time.sleep(0.1)
-    raise DemoError(f"{log.stem} did not answer within a minute; its log is {log}")
+    socket_file = folder / f"sockets/{name}.sock"
+    start_process(stack, command, folder / f"{name}.log", socket_file.exists)
 
 
 def write_catalogue(folder: Path, *, with_hpc: bool) -> None:
@@ -118,7 +102,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def start_hub(stack: ExitStack, folder: Path, port: int) -> subprocess.Popen[bytes]:
+def start_hub(stack: ExitStack, folder: Path, port: int) -> Process:
     """Start JupyterHub and wait until its login page answers."""
     command = [sys.executable, "-m", "jupyterhub", "-f", str(HERE / "jupyterhub_config.py")]
     environ = {
@@ -128,10 +112,8 @@ def start_hub(stack: ExitStack, folder: Path, port: int) -> subprocess.Popen[byt
         "FARLAB_DEMO_PORTS": " ".join(map(str, (port, *free_ports(4)))),
         "PATH": os.pathsep.join([str(REPOSITORY / "node_modules/.bin"), os.environ["PATH"]]),
     }
-    log = folder / "hub.log"
-    hub = start_process(stack, command, log, environ)
-    wait_until(lambda: answers(f"http://127.0.0.1:{port}/hub/login"), hub, log)
-    return hub
+    url = f"http://127.0.0.1:{port}/hub/login"
+    return start_process(stack, command, folder / "hub.log", lambda: answers(url), environ)
 
 
 def check_port(port: int) -> None:
@@ -167,9 +149,7 @@ def run(folder: Path, port: int) -> None:
             flush=True,
         )
         hub.wait()
-        raise DemoError(
-            f"The hub ended; the end of its log:\n{(folder / 'hub.log').read_text()[-2000:]}"
-        )
+        raise DemoError(f"The hub ended; the end of its log:\n{hub.read_log()[-2000:]}")
 
 
 def main() -> int:

@@ -36,7 +36,7 @@ def test_demo_from_start_to_stop(tmp_path: Path) -> None:
             newcomer.spawn({"profile": "hpc--lab", "partition": "gpu-2-x-a100"})
             newcomer.wait_until_ready()
             names = [item["name"] for item in newcomer.get("api/contents").json()["content"]]
-            assert {"Welcome.ipynb", "Quantum.ipynb"} <= set(names)
+            assert {"Welcome.ipynb", "Quantum.ipynb", "Offload.ipynb"} <= set(names)
             with RemoteKernel(newcomer) as kernel:
                 assert kernel.run("import os; print(os.environ['SLURM_JOB_PARTITION'])") == "gpu\n"
         psutil.Process(demo.pid).send_signal(signal.SIGINT)

@@ -62,6 +62,11 @@ class Process:
 
         wait_until(check, what, lambda: self.read_log()[-4000:])
 
+    def wait(self) -> None:
+        """Wait until the program ends by itself."""
+        if self._popen:
+            self._popen.wait()
+
     def read_log(self) -> str:
         """Return everything it has printed."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
