@@ -78,7 +78,7 @@ class Size:
     rounds: int
 
 
-QUICK = Size(starts=3, kernels=20, rounds=3)
+QUICK = Size(starts=2, kernels=12, rounds=2)
 FULL = Size(starts=9, kernels=200, rounds=9)
 
 
