@@ -78,6 +78,7 @@ class Informer:
                 self._tried.set()
                 while True:
                     version = await self._watch(version)
+                    await asyncio.sleep(PAUSES[0])  # one that ends at once is no reason to hurry
             except CarrierError as error:
                 self._note(error, again=failures > 0)
             except Exception:
@@ -152,3 +153,5 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         for line in whole:
             if line.strip():
                 yield bytes(line)
+    if rest.strip():
+        yield bytes(rest)
