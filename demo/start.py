@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 sys.path.insert(0, str(REPOSITORY / "tests/real"))
 
-from farlab_real.processes import Process, free_ports  # noqa: E402
+from farlab_real.processes import Process, free_ports, kill_all_below  # noqa: E402
 from farlab_real.slurm import SlurmCluster, SlurmUnavailableError  # noqa: E402
 
 SLURM_PACKAGES = ("munge", "slurm-client", "slurm-wlm-basic-plugins", "slurmctld", "slurmd")
@@ -135,6 +135,8 @@ def run(folder: Path, port: int) -> None:
     shutil.rmtree(folder / "sockets", ignore_errors=True)
     (folder / "sockets").mkdir(parents=True, mode=0o700)
     with ExitStack() as stack:
+        # Jobs of a real site outlive its plugin; those of the demo do not outlive the demo.
+        stack.callback(kill_all_below, folder)
         slurm = start_slurm(stack)
         write_catalogue(folder, with_hpc=slurm is not None)
         start_plugin(stack, folder, "cloud", "{local: {}}")
