@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from farlab_real.control_plane import Cluster
+from farlab_real.control_plane import Cluster, ControlPlane
 from farlab_real.kubelet import TAINT, PodsOn, RunningKubelet
 from farlab_real.plugin import RunningPlugin
 from farlab_sites.carriers import CarrierRejected, CarrierUnreachable, PodStatus
@@ -99,7 +99,8 @@ async def until(
 async def until_gone(carrier: KubernetesCarrier, pods: PodsOn, pod: dict[str, Any]) -> None:
     """Wait until nothing is left in Kubernetes."""
     await asyncio.to_thread(pods.wait_until_gone, pod["metadata"]["name"])
-    left = pods.cluster.get("secrets", "-n", pods.namespace, "-l", WORKLOAD)
+    select = f"{WORKLOAD}={pod['metadata']['uid']}"
+    left = pods.cluster.get("secrets", "-n", pods.namespace, "-l", select)
     assert left["items"] == []
 
 
@@ -241,3 +242,41 @@ async def test_no_cluster_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     async with KubernetesCarrier(clusters.Cluster("farlab"), SITE, "vk") as carrier:
         with pytest.raises(CarrierUnreachable, match="set KUBECONFIG"):
             await carrier.status([workload("vk", "true")])
+
+
+async def test_the_api_away_and_back(
+    carrier: KubernetesCarrier, pods: PodsOn, control_plane: Cluster, node: str
+) -> None:
+    if not isinstance(control_plane, ControlPlane):
+        return  # somebody's cluster is not ours to stop
+    kept, deleted = workload(node, "exec sleep 600"), workload(node, "exec sleep 600")
+    for pod in (kept, deleted):
+        await carrier.create(pod, [secret_of(pod)])
+        await until(carrier, pod, lambda status: status.phase == "Running")
+    await asyncio.to_thread(control_plane.stop_api)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not await away(carrier, kept):
+                await asyncio.sleep(0.1)
+        with pytest.raises(CarrierUnreachable, match="does not answer"):
+            await carrier.delete(deleted)
+    finally:
+        await asyncio.to_thread(control_plane.start_api)
+    # What happens before it watches again is not missed.
+    await asyncio.to_thread(pods.kubectl, "delete", "pod", deleted["metadata"]["name"])
+    async with asyncio.timeout(PATIENCE):
+        while await away(carrier, kept):
+            await asyncio.sleep(0.1)
+    await until(carrier, deleted, lambda status: status.reason == "Deleted")
+    await until(carrier, kept, lambda status: status.phase == "Running")
+    for pod in (kept, deleted):
+        await carrier.delete(pod)
+        await until_gone(carrier, pods, pod)
+
+
+async def away(carrier: KubernetesCarrier, pod: dict[str, Any]) -> bool:
+    try:
+        await carrier.status([pod])
+    except CarrierUnreachable:
+        return True
+    return False

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from farlab_spawner import attempts
 from farlab_spawner.errors import LinkOnlyPrefills, SpawnRefused
-from farlab_spawner.request import Job, workload_request
+from farlab_spawner.request import Job, outline, workload_request
 from farlab_spawner.spawner import FarlabSpawner
 
 IN = ("intertwin",)
@@ -203,3 +203,24 @@ async def test_refused_choice_comes_back(make_spawner: Make, fake_service: Any) 
     html = await spawner.get_options_form()
     assert 'value="elsewhere/evil:1"' in html
     assert attempts.take(spawner.user.id) is None
+
+
+async def test_kubespawners_pod_is_dressed_as_the_workload(make_spawner: Make) -> None:
+    spawner = make_spawner({"profile": "k8s--lab"}, ("cluster",))
+    await spawner.load_user_options()
+    spawner._job = Job("uid-1", "s3cret", spawner.choice, spawner.relay_url, spawner.service.url)
+    spawner._account = "itw001"
+    pod = await spawner._pod()
+    meta, container = pod["metadata"], pod["spec"]["containers"][0]
+    assert (meta["labels"]["farlab/workload"], meta["labels"]["farlab/site"]) == ("uid-1", "k8s")
+    assert meta["labels"]["component"] == "singleuser-server"  # KubeSpawner's own stay
+    assert meta["annotations"]["farlab/account"] == "itw001"
+    assert container["args"][:1] == ["farlab-agent"]
+    assert container["args"][-1] == "jupyterhub-singleuser"
+    values = env(pod)
+    assert values["JUPYTERHUB_API_URL"] == "http://127.0.0.1:{call:hub}/hub/api"
+    assert values["FARLAB_RELAY_URL"] == "ws://127.0.0.1:8091"
+    assert len(values) == len(container["env"])
+    shown = json.dumps(outline(pod))
+    assert "s3cret" not in shown
+    assert '"env"' not in shown
