@@ -39,6 +39,7 @@ OFFERS: dict[str, frozenset[Need]] = {
 IN_CONTAINERS = (  # a container each takes its time; the others say nothing new there
     "default-entrypoint",
     "hello",
+    "liveness-probe",
     "post-start-hook",
     "pre-stop-hook",
     "quoting",

@@ -18,7 +18,7 @@ from farlab_sites.plugin.config import Runtime, Settings
 from farlab_sites.plugin.environ import environment, expand
 from farlab_sites.plugin.errors import Refusal
 from farlab_sites.plugin.podspec import Container, Pod
-from farlab_sites.plugin.runtimes import FORWARD, Launch, Wanted, launch, run_beside
+from farlab_sites.plugin.runtimes import FORWARD, Launch, Wanted, arrival, launch, run_beside
 from farlab_sites.plugin.volumes import Volume, binds, rewriter, volumes
 
 ANNOTATION = "farlab/runtime"
@@ -112,7 +112,8 @@ def plan(pod: Pod, carried: Carried, settings: Settings, folder: Path) -> Plan:
 
         commands = settings.commands
         started = launch(runtime, fitted(wanted), commands)
-        return Start(container.name, started, care(container, beside))
+        told = care(container, beside) | {"arrival": arrival(runtime, wanted, commands)}
+        return Start(container.name, started, told)
 
     init = [start(container) for container in pod.spec.init]
     main = [start(container) for container in pod.spec.containers]

@@ -95,12 +95,17 @@ def run_beside(runtime: Runtime, wanted: Wanted, commands: RuntimeCommands) -> d
     apptainer can't enter one: the command gets a container like it, with the same files.
     """
     if runtime == "podman":
-        name = _podmans_name(wanted)
-        inside = [*commands.podman, "exec", name, *wanted.command]
-        there = [*commands.podman, "wait", "--condition=running", "--interval=250ms", name]
-        return {"exec": inside, "first": there}
+        return {"exec": [*commands.podman, "exec", _podmans_name(wanted), *wanted.command]}
     made = launch(runtime, wanted, commands)
     return {"exec": [*made.launcher, *made.argv]}
+
+
+def arrival(runtime: Runtime, wanted: Wanted, commands: RuntimeCommands) -> list[str]:
+    """Return what goes well once the container runs; empty where that is at once."""
+    if runtime != "podman":
+        return []
+    watch = ("wait", "--condition=running", "--interval=250ms")
+    return [*commands.podman, *watch, _podmans_name(wanted)]
 
 
 def plain(wanted: Wanted) -> Launch:

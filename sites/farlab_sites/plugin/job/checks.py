@@ -30,20 +30,17 @@ def start_action(action: dict[str, Any], env: dict[str, str], cwd: str) -> int:
             os.dup2(nothing, number)
         if "exec" in action:
             os.chdir(cwd)
-            _wait_for(action.get("first"), env)
             os.execvpe(action["exec"][0], action["exec"], env)  # noqa: S606 - a list of words
-        code = 0 if _well(action) else 1
+        code = 0 if _well(action, env) else 1
     finally:  # whatever happens, this process never goes on as a second runner
         os._exit(code)
 
 
-def _wait_for(first: list[str] | None, env: dict[str, str]) -> None:
-    """Run a command until it goes well: a container engine takes a while to make a container."""
-    while first and subprocess.run(first, env=env, capture_output=True, check=False).returncode:
+def _well(action: dict[str, Any], env: dict[str, str]) -> bool:
+    while "until" in action:  # a container engine takes a while to make a container
+        if not subprocess.run(action["until"], env=env, check=False).returncode:
+            return True
         time.sleep(0.2)
-
-
-def _well(action: dict[str, Any]) -> bool:
     if "sleep" in action:
         time.sleep(action["sleep"])
         return True

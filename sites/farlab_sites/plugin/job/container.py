@@ -12,6 +12,7 @@ from farlab_sites.plugin.job.checks import Probe, start_action
 from farlab_sites.plugin.job.processes import kill_group, signal_quietly
 
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 300.0  # seconds before a restart, after the first one
+BEGINNING = ("arrival", "post_start")  # what comes before probes look
 CALM = 600.0  # seconds after which a container that ran is not held to be crashing
 
 
@@ -52,10 +53,17 @@ class Container:
             self.report["restarts"] += 1
         self.ending = self.kill_at = self.restart_at = None
         self.report.update(state="running", started_at=time.time())
+        if self.spec["arrival"] and (self.probes or self.spec["hooks"]):
+            self._start_hook("arrival", {"until": self.spec["arrival"]})
+        else:
+            self._arrived()
+        self.judge()
+
+    def _arrived(self) -> None:
+        """Begin to look after it: it runs now, where before it was perhaps only being made."""
         for probe in self.probes.values():
             probe.begin()
         self._run_hook("post_start")
-        self.judge()
 
     def ended(self, code: int, reason: str, message: str = "") -> None:
         """Note how it ended."""
@@ -115,7 +123,7 @@ class Container:
             if time.monotonic() >= self.kill_at:
                 kill_group(self.pid)
             return
-        if self.hook == "post_start":
+        if self.hook in BEGINNING:
             return
         started = self._look("startup") is not False
         if self._given_up("startup", grace) or not started:
@@ -145,7 +153,7 @@ class Container:
     def judge(self) -> bool:
         """Say in the report whether it has started and is ready; return whether that is news."""
         before = self.report.get("started"), self.report.get("ready")
-        begun = self.running and self.hook != "post_start"
+        begun = self.running and self.hook not in BEGINNING
         started = begun and self._verdict("startup")
         self.report.update(started=started, ready=started and self._verdict("readiness"))
         return before != (self.report["started"], self.report["ready"])
@@ -165,6 +173,8 @@ class Container:
         hook, self.hook, self.hook_pid = self.hook, "", 0
         if hook == "pre_stop" and self.running:
             signal_quietly(self.pid, signal.SIGTERM, group=True)
+        elif hook == "arrival" and self.running:
+            self._arrived()
         elif hook == "post_start" and code and self.running:
             self.end(grace, "Error", f"The postStart hook failed with exit code {code}.")
         elif hook == "post_start":
@@ -187,7 +197,10 @@ class Container:
     def _run_hook(self, name: str) -> bool:
         action = self.spec["hooks"].get(name)
         if action is not None:
-            if self.hook_pid:
-                kill_group(self.hook_pid)
-            self.hook, self.hook_pid = name, start_action(action, self.env, self.cwd)
+            self._start_hook(name, action)
         return action is not None
+
+    def _start_hook(self, name: str, action: dict[str, Any]) -> None:
+        if self.hook_pid:
+            kill_group(self.hook_pid)
+        self.hook, self.hook_pid = name, start_action(action, self.env, self.cwd)
