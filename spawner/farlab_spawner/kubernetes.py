@@ -116,14 +116,14 @@ class PodMaker:
         sealed, secrets = self._sealed(pod)
         try:
             async with asyncio.timeout(timeout):
+                # Before the pod, which could not start without them.
+                for secret in secrets:
+                    await self._put(secret)
                 made = await self._make(sealed)
                 if made is None:
                     return False
-                # After it, so that Kubernetes removes them together; the pod waits for them. A hub
-                # on zero-to-jupyterhub may create and delete Secrets, and change none.
                 for secret in secrets:
-                    secret["metadata"]["ownerReferences"] = [owner_of(made)]
-                    await self._put(secret)
+                    await self._own(secret, made)
         except ApiException as error:
             if error.status == 429 or (error.status or 0) >= 500:
                 raise TimeoutError(_said(error)) from error
@@ -165,8 +165,23 @@ class PodMaker:
         except ApiException as error:
             if error.status != 409:
                 raise
-            await self._api.delete_namespaced_secret(secret["metadata"]["name"], self._namespace)
-            await self._api.create_namespaced_secret(self._namespace, secret)
+            await self._replace(secret)
+
+    async def _own(self, secret: dict[str, Any], pod: dict[str, Any]) -> None:
+        """Let Kubernetes remove a Secret together with the pod."""
+        owned = {"metadata": {"ownerReferences": [owner_of(pod)]}}
+        name = secret["metadata"]["name"]
+        try:
+            await self._api.patch_namespaced_secret(name, self._namespace, owned)
+        except ApiException as error:
+            if error.status != 403:
+                raise
+            # A hub of zero-to-jupyterhub may create and delete Secrets, and change none.
+            await self._replace({**secret, "metadata": {**secret["metadata"], **owned["metadata"]}})
+
+    async def _replace(self, secret: dict[str, Any]) -> None:
+        await self._api.delete_namespaced_secret(secret["metadata"]["name"], self._namespace)
+        await self._api.create_namespaced_secret(self._namespace, secret)
 
 
 def _refusal(error: ApiException) -> ServiceError:
