@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -68,8 +68,16 @@ class Replicas:
         # Without this word, each replica costs Rucio a look-up of where its user is.
         query = {"sort": "random"}
         async with aclosing(self._client.rows("/replicas/list", query, asked)) as rows:
-            async for row in rows:
-                found[self._did(row)] = await self._replicas(row)
+            listed = [row async for row in rows]
+        here = await self._paths_here(listed)
+        sizes = {self._did(row): row.get("bytes") for row in listed}
+        problems = await _problems({did: (path, sizes[did]) for did, path in here.items() if path})
+        for row in listed:
+            did = self._did(row)
+            found[did] = tuple(
+                self._seen_from_here(replica, here.get(did), problems.get(did))
+                for replica in _replicas(row)
+            )
         return found
 
     async def shares(self, did: Did) -> list[Share]:
@@ -97,35 +105,58 @@ class Replicas:
         except KeyError:
             raise self._client.nonsense() from None
 
-    async def _replicas(self, row: dict[str, Any]) -> tuple[Replica, ...]:
-        states = row.get("states") or {}
-        rses = row.get("rses") or {}
-        made = []
-        for rse in sorted({*states, *rses}):
-            state = str(states.get(rse, "available")).lower()
-            replica = Replica(rse, state, tuple(dict.fromkeys(rses.get(rse, ()))))
-            made.append(await self._seen_from_here(replica, row.get("bytes")))
-        return tuple(made)
+    async def _paths_here(self, rows: Sequence[dict[str, Any]]) -> dict[Did, Path | None]:
+        """Return where the files of these rows are on this machine."""
+        here = self.here
+        if here is None:
+            return {}
+        protocols = await self.protocols(here.rse) if rows else ()
+        return {
+            self._did(row): next(
+                (path for pfn in _pfns(row, here.rse) if (path := path_here(pfn, here, protocols))),
+                None,
+            )
+            for row in rows
+        }
 
-    async def _seen_from_here(self, replica: Replica, size: int | None) -> Replica:
+    def _seen_from_here(self, replica: Replica, path: Path | None, problem: str | None) -> Replica:
         if self.here is None or replica.rse != self.here.rse or replica.state != "available":
             return replica
-        protocols = await self.protocols(replica.rse)
-        paths = (path_here(pfn, self.here, protocols) for pfn in replica.pfns)
-        path = next((found for found in paths if found), None)
         if path is None:
             words = "Its name leads to no file below the RSE's prefix."
-            return Replica(replica.rse, replica.state, replica.pfns, None, words)
-        problem = await _problem(path, size)
-        return Replica(
-            replica.rse, replica.state, replica.pfns, None if problem else str(path), problem
-        )
+            return replace(replica, problem=words)
+        return replace(replica, path=None if problem else str(path), problem=problem)
 
 
-async def _problem(path: Path, size: int | None) -> str | None:
-    """Return why a file can't be opened; None if it can."""
+def _replicas(row: dict[str, Any]) -> list[Replica]:
+    states = row.get("states") or {}
+    rses = {*states, *(row.get("rses") or {})}
+    return [
+        Replica(rse, str(states.get(rse, "available")).lower(), _pfns(row, rse))
+        for rse in sorted(rses)
+    ]
+
+
+def _pfns(row: dict[str, Any], rse: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((row.get("rses") or {}).get(rse, ())))
+
+
+async def _problems(files: dict[Did, tuple[Path, int | None]]) -> dict[Did, str | None]:
+    """Return why files can't be opened, None for those that can; asked for all at once."""
+
+    def look() -> dict[Did, str | None]:
+        return {did: _problem(path, size) for did, (path, size) in files.items()}
+
     try:
-        found = await asyncio.wait_for(asyncio.to_thread(path.stat), LOOK_TIME)
+        return await asyncio.wait_for(asyncio.to_thread(look), LOOK_TIME)
+    except TimeoutError:
+        words = "This machine's file system does not answer."
+        return dict.fromkeys(files, words)
+
+
+def _problem(path: Path, size: int | None) -> str | None:
+    try:
+        found = path.stat()
     except FileNotFoundError:
         return f"Rucio says it is available here, but there is no {path}: tell the site."
     except (OSError, ValueError) as error:
