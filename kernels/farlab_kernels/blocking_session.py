@@ -274,7 +274,7 @@ def wait(
     """Wait for work; its error is raised as a notebook is to show it."""
     try:
         return waiting.run(work, pressed)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         dressed = dress(error)
         if dressed is error:
             raise

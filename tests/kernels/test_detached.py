@@ -168,5 +168,8 @@ async def test_a_start_that_is_interrupted_leaves_no_job(service, page):
     await page.until(lambda: "place 3" in str(page.of(id_)), "the reason")
     await page.manager.interrupt_kernel()
     result = await page.end(id_)
-    assert result.reply["content"]["ename"] == "KeyboardInterrupt"
+    (error,) = result.of("error")
+    assert error["content"]["ename"] == "KeyboardInterrupt"
+    shown = "KeyboardInterrupt: you stopped waiting for the site."
+    assert error["content"]["traceback"] == [shown]
     assert service.live() == []

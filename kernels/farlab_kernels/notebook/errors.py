@@ -19,6 +19,8 @@ def dress(error: BaseException) -> BaseException:
         interrupted = KeyboardInterrupt()
         interrupted.__cause__ = error
         return _show(interrupted, error.traceback)
+    if isinstance(error, KeyboardInterrupt):  # of a wait, as for a job that has not begun
+        return _show(error, ["KeyboardInterrupt: you stopped waiting for the site."])
     if isinstance(error, PLAIN):
         return _show(error, [f"{type(error).__name__}: {_words(error)}"])
     if isinstance(error, RemoteError):
