@@ -151,7 +151,7 @@ async def through_kubernetes(
     began = time.perf_counter()
     creating = asyncio.gather(*(create(pod) for pod in pods))
     while len(seen) < len(pods):
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
         waiting = [pod for pod in pods if pod["metadata"]["uid"] not in seen]
         states = await carrier.status(waiting)
         if not submitted and sum(bool(state.job_id) for state in states.values()) == len(waiting):

@@ -41,6 +41,7 @@ class KubernetesCarrier:
         self._cluster = cluster
         self._site = site
         self._node = node
+        self._read: dict[str, tuple[Json, tuple[PodEvent, ...], PodStatus]] = {}
         self._pods = _Pods(is_virtual=node is not None)
         self._events = _Events()
         ours = {"labelSelector": f"{SITE}={site},{WORKLOAD}"}
@@ -112,9 +113,19 @@ class KubernetesCarrier:
     def _state(self, uid: str) -> PodStatus | None:
         pod = self._pods.known.get(uid)
         if pod is None:
+            self._read.pop(uid, None)
             return self._pods.gone.get(uid)
-        events = self._events.about.get(pod["metadata"]["uid"], {}).values()
-        return status_of(uid, pod, events, is_virtual=self._node is not None)
+        events = self._events.about.get(pod["metadata"]["uid"], ())
+        read = self._read.get(uid)
+        # Thousands of pods are asked about every second, and few of them have changed.
+        if read is None or read[0] is not pod or read[1] is not events:
+            is_virtual = self._node is not None
+            read = self._read[uid] = (
+                pod,
+                events,
+                status_of(uid, pod, events, is_virtual=is_virtual),
+            )
+        return read[2]
 
     async def delete(self, pod: Json) -> None:
         """Delete the pod, and Secrets that a broken-off `create` has left without it."""
@@ -253,10 +264,10 @@ class _Pods:
 
 
 class _Events:
-    """What happened to pods, by the pod's own uid and the event's name."""
+    """What happened to pods, by the pod's own uid: the newest of each event, in a new tuple."""
 
     def __init__(self) -> None:
-        self.about: dict[str, dict[str, PodEvent]] = {}
+        self.about: dict[str, tuple[PodEvent, ...]] = {}
 
     def replace(self, objects: list[Json]) -> None:
         """Take everything that there is now."""
@@ -267,15 +278,19 @@ class _Events:
     def put(self, found: Json) -> None:
         """Take a new event, or one that happened again."""
         pod = found["involvedObject"].get("uid") or ""
-        self.about.setdefault(pod, {})[found["metadata"]["name"]] = PodEvent.read(found)
+        event = PodEvent.read(found)
+        self.about[pod] = (*self._others(pod, event.name), event)
 
     def drop(self, found: Json) -> None:
         """Forget an event; Kubernetes keeps them for an hour."""
         pod = found["involvedObject"].get("uid") or ""
-        events = self.about.get(pod, {})
-        events.pop(found["metadata"]["name"], None)
-        if not events:
+        if left := self._others(pod, found["metadata"]["name"]):
+            self.about[pod] = left
+        else:
             self.about.pop(pod, None)
+
+    def _others(self, pod: str, name: str) -> tuple[PodEvent, ...]:
+        return tuple(event for event in self.about.get(pod, ()) if event.name != name)
 
 
 def owner_of(pod: Json) -> Json:

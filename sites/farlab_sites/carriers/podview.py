@@ -28,8 +28,9 @@ _DISRUPTIONS = {
 
 @dataclass(frozen=True)
 class PodEvent:
-    """An event about a pod."""
+    """An event about a pod; `name` is its own."""
 
+    name: str
     type: str  # Normal or Warning
     reason: str
     message: str
@@ -46,6 +47,7 @@ class PodEvent:
             event["metadata"].get("creationTimestamp"),
         )
         return cls(
+            name=event["metadata"].get("name") or "",
             type=event.get("type") or "Normal",
             reason=event.get("reason") or "",
             message=event.get("message") or "",
