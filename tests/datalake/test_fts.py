@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,9 +115,8 @@ async def test_an_ended_token_and_a_fresh_one(desk: Desk) -> None:
 
     first = [True]
     desk.fts.submit = submit  # type: ignore[method-assign]
-    desk.seconds = 31
+    desk.seconds = 29  # within the margin that a token counts as ended
     transfer = await desk.transfers.submit(desk.order("f"))
-    desk.transfers._kept[transfer.id] = replace(desk.transfers.get(transfer.id), ends=1.0)
     await until(lambda: desk.transfers.get(transfer.id).state == "expired")
     assert desk.pair.arrived("in/f") in (None, b"")
     desk.seconds = 7200

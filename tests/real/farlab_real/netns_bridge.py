@@ -13,7 +13,6 @@ import ctypes
 import os
 import socket
 import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -42,11 +41,13 @@ def enter(namespace: str) -> None:
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Pass bytes on until their end, and then the end."""
-    with suppress(OSError):
+    try:
         while part := await reader.read(PART):
             writer.write(part)
             await writer.drain()
         writer.write_eof()
+    except OSError:
+        writer.transport.abort()
 
 
 async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:

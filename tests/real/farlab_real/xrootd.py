@@ -28,6 +28,9 @@ from farlab_real.token_issuer import AUDIENCE, TokenIssuer
 
 USER = "xrootd"
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+# XRootD 5.5.3 may fall over where a client is slow (in libssl, when a read has timed out): it has
+# much time therefore, and is started again if it does.
+FOR_EVER = 'trap "exit 0" TERM; while :; do "$@" & wait $!; done'
 WITH_BUNDLE = f'mount --bind "$0" {BUNDLE} && exec "$@"'
 
 CONFIGURATION = """\
@@ -37,6 +40,7 @@ all.pidpath {folder}/admin
 oss.localroot {folder}/data
 xrd.port {port}
 xrd.network nodnr norpipa
+xrd.timeout hail 300 idle 3600 read 300
 xrd.tls {folder}/door.pem {folder}/door.key
 xrd.tlsca certfile {folder}/ca.pem
 xrootd.chksum adler32
@@ -150,7 +154,8 @@ class XrootdDoors:
         home = ["env", f"HOME={folder}/home", f"XDG_CACHE_HOME={folder}/home"]
         server = ["xrootd", "-c", f"{folder}/xrootd.cfg", "-n", name, "-l", f"{folder}/xrootd.log"]
         shell = ["sh", "-c", WITH_BUNDLE, str(self.authority.bundle)]
-        return namespace.command(*shell, *as_user, *home, *server)
+        again = ["sh", "-c", FOR_EVER, "doors"]
+        return namespace.command(*shell, *as_user, *home, *again, *server)
 
     def _bridge(self, namespace: Namespace, stack: ExitStack) -> None:
         ports = [str(port) for port in self._ports]

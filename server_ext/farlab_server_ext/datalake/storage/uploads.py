@@ -1,7 +1,10 @@
 """An upload to a WebDAV door: under another name, looked at, then moved to its place.
 
-So a file is there with all its bytes, or not at all, even if this process is killed. It begins
-anew after a cut: doors that take a part of a file overwrite the rest (XRootD), or refuse (dCache).
+So a file is there with all its bytes, or not at all, even if this process is killed. XRootD gets it
+at its place at once, and loses it again after a failure: its MOVE takes names as they are where
+addresses are due, overwrites what it is told not to, and may end the server (5.5.3).
+An upload begins anew after a cut: doors that take a part of a file overwrite the rest (XRootD), or
+refuse (dCache).
 """
 
 from __future__ import annotations
@@ -36,15 +39,13 @@ class Upload:
         if self._lake.raw_names and "?" in self._path:
             words = f"{self._lake.title} would cut this name at its question mark."
             raise LakeError("wrong-input", words, "Choose another name.")
-        if not self._lake.raw_names or self._path.isascii():
+        if not self._lake.raw_names:
             folder, hidden = folder_of(self._path), f".farlab-{secrets.token_hex(8)}.part"
             self._part = f"{folder}/{hidden}" if folder else hidden
-        # else XRootD could not move it: "not a directory"
         try:
             await self._put(parts, size)
             await self._look()
             if self._part != self._path:
-                await self._refuse_existing()  # XRootD overwrites whatever it is told
                 await self._move()
         except BaseException:
             with suppress(LakeError, asyncio.CancelledError):
@@ -88,9 +89,6 @@ class Upload:
             raise LakeError("damaged", words, "Upload it anew.")
 
     async def _move(self) -> None:
-        url = self._lake.url(self._path)
-        if self._lake.raw_names:
-            url = f"{self._lake.endpoint.url}/{self._path}"
-        headers = {"Destination": url, "Overwrite": "F"}
+        headers = {"Destination": self._lake.url(self._path), "Overwrite": "F"}
         async with self._lake.endpoint.request("MOVE", self._lake.url(self._part), headers=headers):
             return

@@ -39,6 +39,7 @@ class WebdavLake(Lake):
         super().__init__(name, title)
         self.endpoint = endpoint
         self._listings = Listings(self._rows)
+        self._uploading: set[str] = set()
 
     async def prepare(self) -> None:
         """Ask whether the door makes links."""
@@ -94,8 +95,15 @@ class WebdavLake(Lake):
         """Put a file there, with the folders above it."""
         if not path:
             raise LakeError("wrong-input", "A file needs a name.", "Give it one.")
-        await self.make_folders(folder_of(checked(path)))
-        return await Upload(self, path).run(parts, size)
+        if path in self._uploading:
+            words = f"{name_of(path)} is being uploaded already."
+            raise LakeError("conflict", words, "Wait for it, or choose another name.")
+        self._uploading.add(path)
+        try:
+            await self.make_folders(folder_of(checked(path)))
+            return await Upload(self, path).run(parts, size)
+        finally:
+            self._uploading.discard(path)
 
     async def create(self, path: str, kind: EntryKind) -> Entry:
         """Make a folder."""

@@ -152,7 +152,8 @@ class ThirdPartyCopy:
         if there is not None and there.same_as(wanted) and markers.verdict is not False:
             return Outcome("done")
         if there is not None:
-            await self._destination.discard(file.destination)
+            with suppress(LakeError):  # the next start removes it
+                await self._destination.discard(file.destination)
         if markers.verdict is None:
             words = markers.words or f"{self._destination.title} stopped without a last word."
             return Outcome("failed", f"{words} Try it again.")
