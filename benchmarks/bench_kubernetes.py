@@ -60,7 +60,7 @@ class Size:
     pods: int
 
 
-QUICK = Size(rounds=2, pods=150)
+QUICK = Size(rounds=1, pods=100)
 FULL = Size(rounds=7, pods=1600)
 
 
@@ -229,7 +229,7 @@ def measure(size: Size, folder: Path, stack: ExitStack) -> None:
 def main() -> None:
     """Measure in a folder that is removed at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="150 pods, two rounds of spawns")
+    parser.add_argument("--quick", action="store_true", help="100 pods, one round of spawns")
     size = QUICK if parser.parse_args().quick else FULL
     exit_on_sigterm()
     os.environ.pop("KUBECONFIG", None)
