@@ -113,12 +113,13 @@ def test_a_tour_of_a_lake(alice: Call) -> None:
     assert found["entries"] == []
     details = alice("GET", "lakes/escape/details", path="demo:day-001.csv")
     assert details["here"]
-    assert details["parents"][0]["path"] == "demo:days"
+    assert "demo:days" in [parent["path"] for parent in details["parents"]]
     seen = alice("GET", "lakes/escape/preview", path="demo:day-001.csv")
     assert (seen["kind"], seen["columns"]) == ("table", ["day", "value"])
     replicas = alice("POST", "lakes/escape/replicas", {"paths": ["demo:day-001.csv"]})
-    assert replicas["demo:day-001.csv"][0]["rse"] == "VEGA"
-    assert alice("GET", "lakes/escape/shares", path="demo:days")[0]["files"] == 12
+    assert "VEGA" in [replica["rse"] for replica in replicas["demo:day-001.csv"]]
+    shares = alice("GET", "lakes/escape/shares", path="demo:days")
+    assert ("VEGA", 12) in [(share["rse"], share["files_there"]) for share in shares]
 
 
 def test_data_is_made_available_kept_and_let_go(alice: Call) -> None:
@@ -183,7 +184,7 @@ def test_another_user_gets_nothing_of_the_first(alice: Call) -> None:
     assert alice("PUT", "lakes/escape/identity", typed)["user"] == "bob"
     refused = alice("POST", "lakes/escape/entries", {"path": "user.alice:x", "kind": "dataset"})
     assert refused[1]["code"] == "denied"
-    assert alice("GET", "lakes/escape/rules") == []
+    assert {rule["account"] for rule in alice("GET", "lakes/escape/rules")} <= {"bob"}
 
 
 def test_kernels_are_told_where_the_lakes_are(jp_serverapp: Any) -> None:

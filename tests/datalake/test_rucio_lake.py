@@ -18,7 +18,7 @@ async def test_details_of_a_file(open_lake: OpenLake, rucio: RunningRucio) -> No
     assert found.entry.checksum
     assert found.entry.modified is not None
     assert found.metadata["account"] == "root"
-    assert [parent.path for parent in found.parents] == ["demo:days"]
+    assert "demo:days" in [parent.path for parent in found.parents]
     assert found.here is not None
     assert found.here.startswith(str(rucio.folder / "vega"))
 
@@ -76,17 +76,15 @@ async def test_a_share_of_a_dataset(open_lake: OpenLake) -> None:
 
 async def test_a_vanished_file_is_told(open_lake: OpenLake, rucio: RunningRucio) -> None:
     files = {"gone.txt": b"gone", "short.txt": b"short"}
-    written = rucio.admin.put("VEGA", rucio.folder / "vega", "demo", files)
-    rucio.admin.add_dataset("demo", "broken")
-    rucio.admin.attach("demo", "broken", [("demo", name) for name in files])
+    written = rucio.admin.put("VEGA", rucio.folder / "vega", "play", files)
     written["gone.txt"].unlink()
     written["short.txt"].write_bytes(b"s")
-    found = await open_lake().replicas_of(["demo:gone.txt", "demo:short.txt"])
-    assert "there is no" in str(found["demo:gone.txt"][0].problem)
-    assert "has 1 bytes, not the 5" in str(found["demo:short.txt"][0].problem)
-    assert found["demo:gone.txt"][0].path is None
+    found = await open_lake().replicas_of(["play:gone.txt", "play:short.txt"])
+    assert "there is no" in str(found["play:gone.txt"][0].problem)
+    assert "has 1 bytes, not the 5" in str(found["play:short.txt"][0].problem)
+    assert found["play:gone.txt"][0].path is None
     with pytest.raises(LakeError) as refusal:
-        await open_lake().read("demo:gone.txt")
+        await open_lake().read("play:gone.txt")
     assert refusal.value.code == "damaged"
 
 
@@ -96,9 +94,9 @@ async def test_a_non_deterministic_rse_tells_its_own_paths(
     path = rucio.folder / "pool" / "as it likes" / "file.nc"
     path.parent.mkdir()
     path.write_bytes(b"pool")
-    replica = {"scope": "demo", "name": "pooled.nc", "bytes": 4, "adler32": "04570167"}
+    replica = {"scope": "play", "name": "pooled.nc", "bytes": 4, "adler32": "04570167"}
     rucio.admin.register("POOL", [{**replica, "pfn": f"file://localhost{path}"}])
-    found = await open_lake(here=Here("POOL")).details("demo:pooled.nc")
+    found = await open_lake(here=Here("POOL")).details("play:pooled.nc")
     assert found.here == str(path)
 
 
@@ -108,13 +106,13 @@ async def test_no_name_leads_out_of_the_prefix(
 ) -> None:
     (rucio.folder / "secret").write_text("secret")
     rucio.admin.register(
-        "VEGA", [{"scope": "odd", "name": name, "bytes": 6, "adler32": "08b50286"}]
+        "VEGA", [{"scope": "outside", "name": name, "bytes": 6, "adler32": "08b50286"}]
     )
-    found = await open_lake().replicas_of([f"odd:{name}"])
-    assert found[f"odd:{name}"][0].path is None
-    assert "no file below" in str(found[f"odd:{name}"][0].problem)
+    found = await open_lake().replicas_of([f"outside:{name}"])
+    assert found[f"outside:{name}"][0].path is None
+    assert "no file below" in str(found[f"outside:{name}"][0].problem)
     with pytest.raises(LakeError):
-        await open_lake().read(f"odd:{name}")
+        await open_lake().read(f"outside:{name}")
 
 
 DOORS = (
@@ -277,11 +275,11 @@ async def test_previews(open_lake: OpenLake, rucio: RunningRucio) -> None:
         "big.txt": b"line\n" * 40_000,
         "broken.parquet": b"no parquet",
     }
-    rucio.admin.put("VEGA", rucio.folder / "vega", "demo", files)
+    rucio.admin.put("VEGA", rucio.folder / "vega", "play", files)
     lake = open_lake()
 
     async def look(name: str) -> tuple[str, str, bool]:
-        seen = await preview(lake, await lake.details(f"demo:{name}"))
+        seen = await preview(lake, await lake.details(f"play:{name}"))
         return seen.kind, seen.text, seen.whole
 
     assert await look("note.txt") == ("text", "Zürich\n", True)

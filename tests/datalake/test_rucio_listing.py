@@ -106,12 +106,12 @@ async def test_a_page_in_the_middle_is_found_by_another_server_too(open_lake: Op
 async def test_a_dataset_that_changed_meanwhile_is_not_read_on(
     open_lake: OpenLake, rucio: RunningRucio
 ) -> None:
-    rucio.admin.add_dataset("demo", "moving")
-    rucio.admin.attach("demo", "moving", [("demo", f"day-{day:03}.csv") for day in range(1, 6)])
-    cursor = (await open_lake().children("demo:moving", limit=2)).next
-    rucio.admin.attach("demo", "moving", [("demo", "day-000.csv")])
+    rucio.admin.add_dataset("play", "moving")
+    rucio.admin.attach("play", "moving", [("demo", f"day-{day:03}.csv") for day in range(1, 6)])
+    cursor = (await open_lake().children("play:moving", limit=2)).next
+    rucio.admin.attach("play", "moving", [("demo", "day-000.csv")])
     with pytest.raises(LakeError) as refusal:
-        await open_lake().children("demo:moving", cursor or "", 2)
+        await open_lake().children("play:moving", cursor or "", 2)
     assert refusal.value.code == "conflict"
 
 
@@ -185,8 +185,7 @@ async def test_an_odd_name_is_found_by_its_beginning(
 )
 async def test_a_search_by_name(open_lake: OpenLake, query: Query, found: list[str]) -> None:
     lake = open_lake()
-    read = await names(lambda cursor: lake.search(query, cursor, 4))
-    assert [name for name in read if name != "moving"] == found
+    assert await names(lambda cursor: lake.search(query, cursor, 4)) == found
 
 
 async def test_a_search_needs_a_scope(open_lake: OpenLake) -> None:

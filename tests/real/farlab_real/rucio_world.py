@@ -31,7 +31,8 @@ def fill(rucio: RunningRucio) -> None:
         admin.add_user(user, password_of(user), f"user.{user}")
     # Rucio's own permissions let nobody else add replicas, or change even his own rules.
     admin.call("POST", "/accounts/alice/attr/admin", {"key": "admin", "value": "true"})
-    for scope in ("demo", "odd", "many"):
+    # What tests put there themselves goes into `play` and `outside`: the others stay as they are.
+    for scope in ("demo", "odd", "many", "play", "outside"):
         admin.add_scope(scope)
     admin.add_rse("VEGA", folder / "vega")
     admin.add_rse("PSNC", folder / "psnc")
