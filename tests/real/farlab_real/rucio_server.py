@@ -76,8 +76,12 @@ class RunningRucio:
 
     def __enter__(self) -> Self:
         self._make_database()
-        self._cache.start()
-        self.start()
+        try:
+            self._cache.start()
+            self.start()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -86,6 +90,9 @@ class RunningRucio:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._server.stop()
         self._cache.stop()
 
