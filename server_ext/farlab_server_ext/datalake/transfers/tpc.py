@@ -105,8 +105,9 @@ class ThirdPartyCopy:
             if not overwrite:
                 words = f"{file.destination} is there already, and is another file."
                 return Outcome("failed", f"{words} Start it with overwriting, or remove that.")
-            if file.handle == BEGUN:  # a door may hold it for a copy that nobody waits for
-                await self._destination.discard(file.destination)
+            # A door may hold it for a copy that nobody waits for, and XRootD may go on telling its
+            # checksum. FTS removes it first, too.
+            await self._destination.discard(file.destination)
         await self._destination.make_folders(folder_of(file.destination))
         progress(0)
         markers = await self._copy(file, overwrite, progress)
