@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
-import ssl
 import subprocess
 import time
 from collections.abc import Callable
@@ -52,6 +50,10 @@ def _well(action: dict[str, Any], env: dict[str, str]) -> bool:
 
 def _http_status(wanted: dict[str, Any]) -> int:
     """Return the status of an answer; as in Kubernetes any certificate will do."""
+    # Imported here: they take as long as the rest of the runner, and few pods have such probes.
+    import http.client  # noqa: PLC0415
+    import ssl  # noqa: PLC0415
+
     place = (wanted["host"], wanted["port"])
     if wanted["scheme"] == "HTTPS":
         context = ssl._create_unverified_context()  # noqa: S323 - see above
