@@ -10,16 +10,16 @@ export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
 
 TS_SOURCES := $(wildcard extensions/*/src/*.ts* extensions/*/src/*/*.ts* extensions/*/style/* extensions/*/style/*/* extensions/*/schema/* extensions/*/package.json) tsconfig.base.json
 
-# Builds the tests' Kubernetes: minutes the first time on a machine, nothing after that.
-BUILD_CONTROL_PLANE := $(PYTHON) tests/real/farlab_real/control_plane_build.py
+# Builds the tests' Kubernetes and S3 server: minutes the first time on a machine, then nothing.
+GO_BUILDS := $(PYTHON) tests/real/farlab_real/go_builds.py
 
-.PHONY: demo test check bench lock lab clean control-plane-begun
+.PHONY: demo test check bench lock lab clean go-builds-begun
 
 demo: .venv/.demo-stamp extensions/.stamp
 	$(BIN)/python demo/start.py
 
-test: control-plane-begun .venv/.stamp .venv/.hub5-stamp .venv-rucio/.stamp extensions/.stamp .venv/.packages-stamp
-	$(BUILD_CONTROL_PLANE)
+test: go-builds-begun .venv/.stamp .venv/.hub5-stamp .venv-rucio/.stamp extensions/.stamp .venv/.packages-stamp
+	$(GO_BUILDS)
 	$(BIN)/jlpm test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -43,8 +43,8 @@ clean:
 	rm -rf .venv .venv-hub5 .venv-bench .venv-rucio .venv-rucio-jupyterlab node_modules extensions/.stamp extensions/lab/lib extensions/lab/labextension
 
 # In the background, while the other set-up goes on: `test` waits for it and shows what went wrong.
-control-plane-begun:
-	@$(BUILD_CONTROL_PLANE) >/dev/null 2>&1 &
+go-builds-begun:
+	@$(GO_BUILDS) >/dev/null 2>&1 &
 
 .venv/bin/pip:
 	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || sh tests/real/install-packages python3-venv

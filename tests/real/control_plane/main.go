@@ -1,6 +1,6 @@
 // Command control-plane is etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kubectl
 // in one binary, for tests: `control-plane NAME FLAGS...`. Built once per machine by
-// farlab_real/control_plane_build.py. kubectl is among them because Debian's is 14 versions older.
+// farlab_real/go_builds.py. kubectl is among them because Debian's is 14 versions older.
 package main
 
 import (

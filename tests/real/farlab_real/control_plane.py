@@ -31,9 +31,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from farlab_real.control_plane_build import BuildError, binary
+from farlab_real import go_builds
 from farlab_real.control_plane_certs import write_kubeconfig
 from farlab_real.control_plane_daemons import API, Daemons
+from farlab_real.go_builds import BuildError
 from farlab_real.processes import wait_until
 
 
@@ -147,7 +148,7 @@ class ControlPlane(Cluster):
     def start(self) -> Self:
         """Start it and return when pods can be created."""
         try:
-            self.kubectl_command = (str(binary()), "kubectl")
+            self.kubectl_command = (str(go_builds.control_plane()), "kubectl")
             self._supervisor = self._supervise()
             self._answer("kubeconfig")
         except BaseException:

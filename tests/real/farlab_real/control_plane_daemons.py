@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from farlab_real.control_plane_build import binary
+from farlab_real import go_builds
 from farlab_real.control_plane_certs import SERVICE_IPS, Certificates
 from farlab_real.processes import Process, free_ports, wait_until
 
@@ -45,10 +45,11 @@ class Daemons:
         client, peer, self.port = free_ports(3)
         self.url = f"https://127.0.0.1:{self.port}"
         self.certificates.write_kubeconfig(self.kubeconfig, self.url, "admin")
+        program = str(go_builds.control_plane())
         self.running = {
             name: Process(
                 # Should even the supervisor be killed, the system ends these.
-                ["setpriv", "--pdeathsig", "TERM", "--", str(binary()), name, *flags],
+                ["setpriv", "--pdeathsig", "TERM", "--", program, name, *flags],
                 self.folder / f"{name}.log",
             )
             for name, flags in self._flags(client, peer).items()

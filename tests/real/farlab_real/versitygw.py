@@ -3,26 +3,21 @@
     with RunningVersitygw(folder) as s3:
         s3.endpoint, s3.key, s3.secret, s3.bucket("results")
 
-Its one binary is built from a pinned version, once per machine (see `control_plane_build`).
+Its one binary is built from a pinned version, once per machine (see `go_builds`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import socket
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from farlab_real.control_plane_build import BuildError, cache_folder, locked
+from farlab_real import go_builds
 from farlab_real.processes import Process, free_ports
 
-MODULE = "github.com/versity/versitygw/cmd/versitygw"
-VERSION = "v1.8.0"
 KEY, SECRET = "farlab-test-key", "a-secret-of-the-tests"
 REGION = "us-east-1"
 
@@ -37,7 +32,7 @@ class RunningVersitygw:
         self.data.mkdir(parents=True)
         self._port = free_ports(1)[0]
         self.endpoint = f"http://127.0.0.1:{self._port}"
-        argv = [str(binary()), "--port", f"127.0.0.1:{self._port}", "--region", REGION]
+        argv = [str(go_builds.versitygw()), "--port", f"127.0.0.1:{self._port}", "--region", REGION]
         environment = {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET, **(more or {})}
         self.process = Process(
             [*argv, "posix", str(self.data)], folder / "s3.log", {**os.environ, **environment}
@@ -64,34 +59,6 @@ class RunningVersitygw:
         trace: TracebackType | None,
     ) -> None:
         self.process.stop()
-
-
-def binary() -> Path:
-    """Return the server's binary; build it first when this machine has none."""
-    go = shutil.which("go")
-    if go is None:
-        raise BuildError(
-            "the test S3 server needs Go: install Go 1.24 or newer (https://go.dev/dl)"
-        )
-    version = subprocess.run([go, "version"], capture_output=True, check=True).stdout
-    key = hashlib.sha256(version + f"{MODULE}@{VERSION}".encode()).hexdigest()[:16]
-    target = cache_folder() / f"versitygw-{key}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with locked(target.with_name("versitygw.lock")):
-        if not target.exists():
-            _build(go, target)
-    return target
-
-
-def _build(go: str, target: Path) -> None:
-    folder = target.with_suffix(".part")
-    environment = {**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": ""}
-    argv = [go, "install", "-p", "2", "-trimpath", "-ldflags", "-s -w", f"{MODULE}@{VERSION}"]
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BuildError(f"`go install {MODULE}@{VERSION}` failed:\n{done.stderr[-2000:]}")
-    (folder / "versitygw").rename(target)
-    folder.rmdir()
 
 
 def _answers(port: int) -> bool:
