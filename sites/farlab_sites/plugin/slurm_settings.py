@@ -15,7 +15,7 @@ class SlurmSettings(BaseModel):
     conf: Path | None = Field(None, description="slurm.conf; absent: Slurm's own default")
     bin: Path = Field(Path("/usr/bin"), description="the folder of sbatch, squeue and the others")
     query_every: float = Field(
-        2.0,
+        1.0,
         ge=0.1,
         le=15,
         description="seconds between two looks at the queue, for all jobs together",
