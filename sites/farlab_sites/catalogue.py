@@ -136,6 +136,9 @@ class Profile(Model):
     idle: Walltime | None = Field(
         default=None, description="How long a kernel may do nothing; absent: the site's."
     )
+    project: Word | None = Field(
+        default=None, description="What its jobs are charged to; absent: the site's."
+    )
     sizes: tuple[Size, ...] = Field(
         min_length=1, description="What the user may choose from; the first is the default."
     )
@@ -275,6 +278,11 @@ class Site(Model):
         default=None,
         description="How long a kernel may do nothing before it is ended, for profiles without "
         "their own; absent: as long as it runs.",
+    )
+    project: Word | None = Field(
+        default=None,
+        description="What the batch system charges jobs to, Slurm's account; absent: the local "
+        "account's own.",
     )
     limits: Limits = Field(
         default_factory=Limits, description="How many workloads there may be at once."

@@ -99,7 +99,7 @@ def partition_part(site: Site, profile: Profile, partition: Partition | None) ->
         limits[GPU] = str(partition.gpus)
     if partition and partition.qpus:
         limits[QPU] = str(partition.qpus)
-    flags = slurm_flags(partition, seconds)
+    flags = slurm_flags(partition, seconds, profile.project or site.project)
     notes = {FLAGS: flags} if flags else {}
     if site.virtual_node and site.runtime == "apptainer" and partition and partition.gpus:
         notes[OPTIONS] = "--nv"
@@ -125,9 +125,11 @@ def idle_time(site: Site, profile: Profile) -> int | None:
     return profile.idle or site.idle
 
 
-def slurm_flags(partition: Partition | None, seconds: int | None) -> str:
-    """Return the options of `sbatch` for a partition and a walltime; empty where there are none."""
-    flags = []
+def slurm_flags(
+    partition: Partition | None, seconds: int | None, project: str | None = None
+) -> str:
+    """Return the options of `sbatch` for what is asked for; empty where that is nothing."""
+    flags = [f"--account={project}"] if project else []
     if partition and partition.partition:
         flags.append(f"--partition={partition.partition}")
     if partition and (gres := _gres(partition)):

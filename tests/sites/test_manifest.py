@@ -81,6 +81,19 @@ def test_flags_are_those_of_sbatch(
     assert slurm_flags(partition, seconds) == flags
 
 
+def test_jobs_are_charged_to_the_profiles_project_or_the_sites(load: Any, small: str) -> None:
+    def flags(text: str) -> str | None:
+        part = choice(load(text), {"profile": "here--lab"}).part
+        found: str | None = part["extra_annotations"].get("slurm-job.vk.io/flags")
+        return found
+
+    assert flags(small) is None
+    assert flags(small + "    project: itw-2026\n    walltime: 30\n") == (
+        "--account=itw-2026 --time=30"
+    )
+    assert flags(small + "        project: mine\n    project: itw-2026\n") == "--account=mine"
+
+
 def test_the_catalogue_is_not_changed_by_its_parts(example: Catalogue) -> None:
     site = example.site("vega")
     profile = site.profile("gpu")
