@@ -1,7 +1,7 @@
 """FarlabSpawner: a KubeSpawner that also starts servers at sites without Kubernetes.
 
 KubeSpawner makes the pod manifest from the user's choice, and every server is announced to the hub
-service, which follows it from then on (see `direct`). With the carrier `kubernetes` KubeSpawner
+service, which follows it from then on (see `server_workload`). With the carrier `kubernetes` KubeSpawner
 makes the pod as well (see `kubernetes`); with the carrier `direct` the hub service hands the
 manifest to the site's plugin.
 """
@@ -21,7 +21,6 @@ from sqlalchemy.orm import object_session
 from traitlets import Unicode, default
 
 from . import attempts
-from .direct import DirectServer
 from .endings import Ending
 from .errors import LinkOnlyPrefills, SpawnRefused, log_in_one_line
 from .form import FormRequest, form_view
@@ -31,6 +30,7 @@ from .options import Options, Prefill, checked, options_from_form, options_from_
 from .pages import form_html
 from .request import Job, Owner, announcement, outline, workload_request
 from .resume import take_up
+from .server_workload import ServerWorkload
 from .service import HubService, ServiceError, hub_service
 from .start_view import StartView, stage_views
 from .words import duration, summary
@@ -75,7 +75,7 @@ class FarlabSpawner(PodSpawner):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         log_in_one_line(self.log)
-        self._direct = DirectServer(self.service, self.log)
+        self._workload = ServerWorkload(self.service, self.log)
         self._is_kubernetes = False  # whether KubeSpawner makes the pod of the server, if any
         self._prefill = Prefill({})
         self._pristine: dict[str, Any] = {}
@@ -118,7 +118,7 @@ class FarlabSpawner(PodSpawner):
                 facts=await self._site_facts(),
                 options=self._first_selected(),
                 notes=notes if names else (),
-                ending=self._direct.ending,
+                ending=self._workload.ending,
                 groups=tuple(self.groups),
                 start_limit=self.start_timeout,
             )
@@ -201,13 +201,13 @@ class FarlabSpawner(PodSpawner):
         if self._is_kubernetes:
             return await self._start_in_kubernetes(job)
         request = workload_request(job, self._owner, await self._pod())
-        return await self._direct.start(request, self._patience, self._announced)
+        return await self._workload.start(request, self._patience, self._announced)
 
     async def _start_in_kubernetes(self, job: Job) -> str:
         self._job = job
         try:
             request = announcement(job, self._owner, outline(await self._pod()))
-            return await self._direct.start(
+            return await self._workload.start(
                 request, self._patience, self._announced, self._make_pod
             )
         finally:
@@ -216,11 +216,11 @@ class FarlabSpawner(PodSpawner):
     async def _new_job(self) -> Job:
         """Begin a server that the hub service will know."""
         chosen = self.choice
-        await self._direct.clear_out(self.user.name, self.name)
-        self._direct.prepare(str(uuid.uuid4()), chosen.site.title)
+        await self._workload.clear_out(self.user.name, self.name)
+        self._workload.prepare(str(uuid.uuid4()), chosen.site.title)
         self._save()
         return Job(
-            uid=self._direct.uid,
+            uid=self._workload.uid,
             secret=secrets.token_urlsafe(32),
             chosen=chosen,
             relay_url=self.relay_url,
@@ -235,32 +235,32 @@ class FarlabSpawner(PodSpawner):
         """Return None while the server runs, else its exit code."""
         if self._spawn_pending:
             return None  # whoever waits for the start learns of its end, and cleans up
-        code = await self._direct.poll()
+        code = await self._workload.poll()
         if code is None:
-            self._follow(self._direct.address)
+            self._follow(self._workload.address)
         return code
 
     async def stop(self, now: bool = False) -> None:
         """Stop the server, at whatever point of its life it is."""
-        await self._direct.stop()
+        await self._workload.stop()
         if self._is_kubernetes:
             await self._stop_pod(now)
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Yield what happens while the server starts."""
-        async for step in self._direct.feed.read():
+        async for step in self._workload.feed.read():
             yield step.event()
 
     async def get_url(self) -> str:
         """Return the server's address; JupyterHub asks for it after a restart."""
-        if self._direct.uid and not self._direct.ready and not self._spawn_future:
+        if self._workload.uid and not self._workload.ready and not self._spawn_future:
             take_up(self)
         url: str = await super().get_url()
         return url
 
     async def go_on(self) -> None:
         """Wait for a server that was still starting when the hub was restarted."""
-        self._follow(await self._direct.resume(self._patience) or await self._pod_address())
+        self._follow(await self._workload.resume(self._patience) or await self._pod_address())
         self._save()
 
     @property
@@ -294,16 +294,16 @@ class FarlabSpawner(PodSpawner):
     @property
     def last_ending(self) -> Ending | None:
         """How this user's server ended last, until it is started again."""
-        return self._direct.ending
+        return self._workload.ending
 
     @property
     def start_view(self) -> StartView:
         """What the progress page shows of the server that is starting."""
-        steps = self._direct.feed.steps
+        steps = self._workload.feed.steps
         user, server = quote(self.user.name, safe=""), quote(self.name, safe="")
         api = f"users/{user}/servers/{server}" if server else f"users/{user}/server"
         return StartView(
-            title=f"Starting JupyterLab at {self._direct.site or 'your site'}",
+            title=f"Starting JupyterLab at {self._workload.site or 'your site'}",
             summary=self._summary(),
             stages=stage_views(steps),
             log=steps[-1].log_tail if steps else "",
@@ -334,17 +334,17 @@ class FarlabSpawner(PodSpawner):
     def get_state(self) -> dict[str, Any]:
         """Return what the hub's database keeps."""
         state: dict[str, Any] = super().get_state()
-        return state | {"farlab": self._direct.saved() | {"kubernetes": self._is_kubernetes}}
+        return state | {"farlab": self._workload.saved() | {"kubernetes": self._is_kubernetes}}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up a server after a hub restart."""
         super().load_state(state)
         if isinstance(saved := state.get("farlab"), dict):
-            self._direct.restore(saved)
+            self._workload.restore(saved)
             self._is_kubernetes = bool(saved.get("kubernetes"))
 
     def clear_state(self) -> None:
         """Forget a server that has ended; how it ended is shown on the next form."""
         super().clear_state()
-        self._direct.forget()
+        self._workload.forget()
         self._is_kubernetes = False

@@ -1,4 +1,4 @@
-"""The life of a server at a direct site, with a hub service that is a fake."""
+"""The life of a server, with a hub service that is a fake."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from farlab_spawner import direct
-from farlab_spawner.direct import DirectServer
+from farlab_spawner import server_workload
 from farlab_spawner.endings import Ending
 from farlab_spawner.errors import SpawnRefused
+from farlab_spawner.server_workload import ServerWorkload
 from farlab_spawner.service import HubService
 
 UID = "0b6cd6a5-b40c-4b7f-9f9f-8a3a0b9d1f00"
@@ -20,8 +20,8 @@ LIMIT = 60.0
 
 
 @pytest.fixture
-def server(service: HubService, log: logging.Logger) -> DirectServer:
-    server = DirectServer(service, log)
+def server(service: HubService, log: logging.Logger) -> ServerWorkload:
+    server = ServerWorkload(service, log)
     server.prepare(UID, "Vega HPC")
     return server
 
@@ -33,7 +33,7 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def started(fake: Any, server: DirectServer, limit: float = LIMIT) -> asyncio.Task[str]:
+async def started(fake: Any, server: ServerWorkload, limit: float = LIMIT) -> asyncio.Task[str]:
     """Begin a start, and return once the hub service has the workload."""
     task = asyncio.create_task(server.start(REQUEST, limit, lambda _: None))
     await until(lambda: UID in fake.workloads)
@@ -41,7 +41,7 @@ async def started(fake: Any, server: DirectServer, limit: float = LIMIT) -> asyn
 
 
 async def test_start_follows_the_job_until_it_is_ready(
-    fake_service: Any, server: DirectServer
+    fake_service: Any, server: ServerWorkload
 ) -> None:
     addresses: list[str] = []
     task = asyncio.create_task(server.start(REQUEST, LIMIT, addresses.append))
@@ -61,7 +61,7 @@ async def test_start_follows_the_job_until_it_is_ready(
 
 
 async def test_readers_of_the_progress_get_everything_whenever_they_come(
-    fake_service: Any, server: DirectServer
+    fake_service: Any, server: ServerWorkload
 ) -> None:
     async def read() -> list[str]:
         return [step.stage async for step in server.feed.read()]
@@ -77,7 +77,7 @@ async def test_readers_of_the_progress_get_everything_whenever_they_come(
 
 
 async def test_failed_job_is_an_error_with_the_sites_words_and_the_log(
-    fake_service: Any, server: DirectServer
+    fake_service: Any, server: ServerWorkload
 ) -> None:
     task = await started(fake_service, server)
     fake_service.event(
@@ -101,7 +101,7 @@ async def test_failed_job_is_an_error_with_the_sites_words_and_the_log(
 
 
 async def test_refusal_of_the_service_is_said_at_once(
-    fake_service: Any, server: DirectServer
+    fake_service: Any, server: ServerWorkload
 ) -> None:
     fake_service.refuse = (403, {"code": "not-linked", "message": "No account.", "fix": "Link it."})
     with pytest.raises(SpawnRefused) as refused:
@@ -112,9 +112,9 @@ async def test_refusal_of_the_service_is_said_at_once(
 
 
 async def test_service_that_is_away_for_a_moment_is_waited_for(
-    fake_service: Any, server: DirectServer, monkeypatch: pytest.MonkeyPatch
+    fake_service: Any, server: ServerWorkload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct, "RETRY_S", 0.01)
+    monkeypatch.setattr(server_workload, "RETRY_S", 0.01)
     fake_service.refuse = (502, "bad gateway")
     task = asyncio.create_task(server.start(REQUEST, LIMIT, lambda _: None))
     await until(lambda: any("Waiting for the hub" in s.text for s in server.feed.steps))
@@ -130,10 +130,10 @@ async def test_service_that_is_away_for_a_moment_is_waited_for(
 
 
 async def test_service_that_stays_away(
-    fake_service: Any, server: DirectServer, monkeypatch: pytest.MonkeyPatch
+    fake_service: Any, server: ServerWorkload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct, "RETRY_S", 0.01)
-    monkeypatch.setattr(direct, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(server_workload, "RETRY_S", 0.01)
+    monkeypatch.setattr(server_workload, "PATIENCE_S", 0.1)
     fake_service.refuse = (502, "bad gateway")
     with pytest.raises(SpawnRefused, match="does not answer") as refused:
         await server.start(REQUEST, LIMIT, lambda _: None)
@@ -141,7 +141,7 @@ async def test_service_that_stays_away(
 
 
 async def test_time_limit_says_what_was_seen_last(
-    fake_service: Any, server: DirectServer, monkeypatch: pytest.MonkeyPatch
+    fake_service: Any, server: ServerWorkload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, limits = asyncio.timeout, dict[float, asyncio.Timeout]()
 
@@ -163,7 +163,7 @@ async def test_time_limit_says_what_was_seen_last(
 
 
 async def test_stop_during_the_start_removes_the_workload(
-    fake_service: Any, server: DirectServer
+    fake_service: Any, server: ServerWorkload
 ) -> None:
     task = await started(fake_service, server)
     task.cancel()
@@ -175,7 +175,7 @@ async def test_stop_during_the_start_removes_the_workload(
 
 
 async def test_stop_while_the_request_is_on_its_way(
-    fake_service: Any, server: DirectServer
+    fake_service: Any, server: ServerWorkload
 ) -> None:
     fake_service.delay = 0.3
     task = asyncio.create_task(server.start(REQUEST, LIMIT, lambda _: None))
@@ -188,9 +188,9 @@ async def test_stop_while_the_request_is_on_its_way(
 
 
 async def test_stop_goes_on_when_the_service_is_away(
-    fake_service: Any, server: DirectServer, monkeypatch: pytest.MonkeyPatch
+    fake_service: Any, server: ServerWorkload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct, "RETRY_S", 0.01)
+    monkeypatch.setattr(server_workload, "RETRY_S", 0.01)
     task = await started(fake_service, server)
     fake_service.event(UID, "ready")
     await task
@@ -202,7 +202,7 @@ async def test_stop_goes_on_when_the_service_is_away(
 
 
 async def test_poll_takes_an_unreachable_service_for_a_running_server(
-    fake_service: Any, server: DirectServer
+    fake_service: Any, server: ServerWorkload
 ) -> None:
     fake_service.refuse = (502, "bad gateway")
     assert await server.poll() is None
@@ -218,7 +218,7 @@ async def test_poll_takes_an_unreachable_service_for_a_running_server(
     ],
 )
 async def test_poll_notices_an_end(
-    fake_service: Any, server: DirectServer, state: str, reason: str, code: Any, expected: int
+    fake_service: Any, server: ServerWorkload, state: str, reason: str, code: Any, expected: int
 ) -> None:
     task = await started(fake_service, server)
     fake_service.event(UID, "ready")
@@ -230,37 +230,37 @@ async def test_poll_notices_an_end(
     assert (server.ending.reason, server.ending.message) == (reason, "words of the site")
 
 
-async def test_workload_that_nobody_knows_any_more(server: DirectServer) -> None:
+async def test_workload_that_nobody_knows_any_more(server: ServerWorkload) -> None:
     assert await server.poll() == 1
     assert server.ending is not None
     assert server.ending.reason == "lost"
 
 
 async def test_state_survives_the_hub(
-    fake_service: Any, server: DirectServer, service: HubService, log: logging.Logger
+    fake_service: Any, server: ServerWorkload, service: HubService, log: logging.Logger
 ) -> None:
     task = await started(fake_service, server)
     fake_service.event(UID, "ready")
     await task
-    later = DirectServer(service, log)
+    later = ServerWorkload(service, log)
     later.restore(server.saved())
     assert await later.poll() is None
     assert later.address == server.address
     fake_service.event(UID, "failed", "NodeFailure", "the node went down")
     await later.poll()
     later.forget()
-    last = DirectServer(service, log)
+    last = ServerWorkload(service, log)
     last.restore(later.saved())
     assert last.ending == later.ending
     assert await last.poll() == 0
 
 
 async def test_start_goes_on_after_a_restart(
-    fake_service: Any, server: DirectServer, service: HubService, log: logging.Logger
+    fake_service: Any, server: ServerWorkload, service: HubService, log: logging.Logger
 ) -> None:
     task = await started(fake_service, server)
     task.cancel()
-    later = DirectServer(service, log)
+    later = ServerWorkload(service, log)
     later.restore(server.saved())
     going_on = asyncio.create_task(later.resume(LIMIT))
     await until(lambda: later.feed.steps)
@@ -275,19 +275,19 @@ async def test_start_goes_on_after_a_restart(
 async def test_state_of_another_version_is_no_error(
     service: HubService, log: logging.Logger, state: dict[str, Any]
 ) -> None:
-    server = DirectServer(service, log)
+    server = ServerWorkload(service, log)
     server.restore(state)
     assert server.uid == ""
 
 
-async def test_new_start_forgets_the_last_end(server: DirectServer) -> None:
+async def test_new_start_forgets_the_last_end(server: ServerWorkload) -> None:
     server.ending = Ending("OOMKilled", "")
     server.prepare("2", "Vega HPC")
     assert server.ending is None
 
 
 async def test_what_an_earlier_life_left_is_cancelled(
-    fake_service: Any, server: DirectServer
+    fake_service: Any, server: ServerWorkload
 ) -> None:
     for uid, owner, name in (("1", "ada", ""), ("2", "ada", "named"), ("3", "bob", "")):
         workload = {"uid": uid, "kind": "server", "owner": owner, "server_name": name}

@@ -24,7 +24,7 @@ PATIENCE_S = 60.0  # how long an unreachable hub service (restarted, say) is wai
 Make = Callable[[Workload], Awaitable[str]]
 
 
-class DirectServer:
+class ServerWorkload:
     """One server, known to the hub service as a workload.
 
     `uid` is empty when there is none. Everything that must outlive the hub is in `saved()`.
