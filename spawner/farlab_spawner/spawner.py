@@ -1,9 +1,9 @@
 """FarlabSpawner: a KubeSpawner that also starts servers at sites without Kubernetes.
 
 KubeSpawner makes the pod manifest from the user's choice, and every server is announced to the hub
-service, which follows it from then on (see `server_workload`). With the carrier `kubernetes` KubeSpawner
-makes the pod as well (see `kubernetes`); with the carrier `direct` the hub service hands the
-manifest to the site's plugin.
+service, which follows it from then on (see `server_workload`). With the carrier `kubernetes`
+KubeSpawner makes the pod as well (see `kubernetes`); with the carrier `direct` the hub service
+hands the manifest to the site's plugin.
 """
 
 from __future__ import annotations
