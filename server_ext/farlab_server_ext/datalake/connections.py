@@ -53,7 +53,9 @@ def trust(ca: str | None, proxy: str | None = None) -> ssl.SSLContext:
 def open_session(context: ssl.SSLContext | None, silence: float = SILENCE) -> aiohttp.ClientSession:
     """Return a session; whoever opens it closes it. It keeps no cookies: tokens say who calls."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIME, sock_read=silence)
-    connector = aiohttp.TCPConnector(ssl=context or True, limit=16)
+    # gunicorn, and so many a Rucio, ends a connection after 2 s of silence: what is sent in that
+    # moment is lost. So an idle one is not used again after half of that.
+    connector = aiohttp.TCPConnector(ssl=context or True, limit=16, keepalive_timeout=1.0)
     jar = aiohttp.DummyCookieJar()
     return aiohttp.ClientSession(timeout=timeout, connector=connector, cookie_jar=jar)
 

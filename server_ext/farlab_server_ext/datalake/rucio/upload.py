@@ -12,7 +12,6 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,9 +138,15 @@ class Upload:
 
     async def _make_dataset(self) -> None:
         """Make the dataset and the rule that keeps it here, unless they are there."""
-        with suppress(LakeError):
+        refused: LakeError | None = None
+        try:
             await self._lake.create(self._plan.dataset, "dataset")
-        entry = (await self._lake.details(self._plan.dataset)).entry
+        except LakeError as error:
+            refused = error  # which tells more than that it is not there
+        try:
+            entry = (await self._lake.details(self._plan.dataset)).entry
+        except LakeError as error:
+            raise refused or error from None
         if entry.kind != "dataset" or entry.state == "closed":
             words = f"{self._dataset} is {'closed' if entry.state == 'closed' else 'no dataset'}."
             raise LakeError("conflict", words, "Choose another dataset.")
