@@ -32,5 +32,5 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """Register %offload and %%offload: `%load_ext farlab_kernels`."""
+    """Register %offload, %%offload and %datalake: `%load_ext farlab_kernels`."""
     import_module("farlab_kernels.magics").load(ipython)

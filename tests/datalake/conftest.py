@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from farlab_real.authority import Authority
+from farlab_real.lake_server import LakeServer
 from farlab_real.postgres import RunningPostgres
 from farlab_real.rucio_server import RunningRucio
 from farlab_real.rucio_world import OpenLake, fill, lake_of, password_of
@@ -18,6 +19,7 @@ from farlab_real.storage_fixtures import (  # noqa: F401
     stac_api,
     static_catalogue,
 )
+from farlab_real.versitygw import RunningVersitygw
 from farlab_server_ext.datalake.rucio.lake import RucioLake
 from farlab_server_ext.datalake.rucio.paths import Here
 
@@ -91,6 +93,17 @@ def virgo(
     with RunningRucio(folder, postgres, name="virgo", authority=rucio_authority) as running:
         running.admin.add_user("virgo", password_of("virgo"), "user.virgo")
         running.admin.add_certificate("virgo", "/CN=virgo")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def lake_server(
+    rucio: RunningRucio,
+    s3_server: RunningVersitygw,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[LakeServer]:
+    """A real JupyterLab at the RSE `VEGA`, to which alice has logged in."""
+    with LakeServer(tmp_path_factory.mktemp("lab"), rucio, s3_server) as running:
         yield running
 
 

@@ -18,8 +18,8 @@ from farlab_kernels.service.errors import ServiceError
 
 ACTIONS = ("attach", "logs", "sites", "status", "stop", "use")
 _OPTIONS = (
-    "--detach", "--get", "--gpus", "--image", "--name", "--partition", "--profile", "--put",
-    "--size", "--walltime", "--workers", "-i", "-o",
+    "--data", "--detach", "--get", "--gpus", "--image", "--name", "--partition", "--profile",
+    "--put", "--size", "--walltime", "--workers", "-i", "-o",
 )  # fmt: skip
 _PATIENCE = 1.5  # seconds
 _FRESH = 30.0  # seconds

@@ -17,6 +17,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from farlab_kernels.blocking_session import BlockingSession, wait
+from farlab_kernels.datalake.bring import bring, dids
 from farlab_kernels.loops import shared_loop
 from farlab_kernels.magics import names, sent, tables
 from farlab_kernels.magics.arguments import listed, start_arguments, wish
@@ -60,6 +61,9 @@ class OffloadMagics(Magics):
         "--put", nargs="+", action="extend", metavar="FILE", help="files to copy there before"
     )
     @argument("--get", nargs="+", action="extend", metavar="FILE", help="files to copy here after")
+    @argument("--data", nargs="+", action="extend", metavar="DID",
+              help="data of the DataLake to have at the site before, as scope:name; its path, or "
+              "the list of a dataset's paths, is in `data` there, or in x with x=DID")  # fmt: skip
     @argument("-a", "--detach", action="store_true",
               help="return at once; `%%offload attach NAME` brings what came of it")  # fmt: skip
     @cell_magic("offload")  # type: ignore[arg-type]
@@ -74,13 +78,18 @@ class OffloadMagics(Magics):
         inputs = self._values(listed(arguments.input))
         outputs = _identifiers(listed(arguments.output))
         files = _files(listed(arguments.put))
+        data = self._guard(lambda: dids(arguments.data or []))
         code = sent.head(line.strip(), cell)
+        if arguments.detach and data:
+            raise UsageError("--data waits for the data: leave out --detach")
         if arguments.detach:
             self._guard(lambda: self._detach(arguments, code, inputs, files))
             return
         session = self._guard(lambda: self.sessions.choose(wish(arguments), arguments.name or ""))
         if not arguments.site and not arguments.name:
             _say(f"at {session.site} ({session.name})")
+        if data:
+            inputs |= self._guard(lambda: bring(session, data))
         if inputs:
             session.push(inputs)
         for file in files:

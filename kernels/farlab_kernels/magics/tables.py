@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from farlab_kernels.notebook.columns import table
 from farlab_kernels.service.models import Workload
 
 
@@ -15,7 +16,7 @@ def sites(known: Sequence[dict[str, Any]]) -> str:
     for site in known:
         profiles = ", ".join(str(profile["name"]) for profile in site.get("profiles") or ())
         rows.append((str(site["name"]), str(site.get("title", "")), profiles, _now(site)))
-    return _table(rows) if known else "no site is open to you"
+    return table(rows) if known else "no site is open to you"
 
 
 def _now(site: dict[str, Any]) -> str:
@@ -44,7 +45,7 @@ def status(workloads: Iterable[Workload], current: str) -> str:
          _left(workload.deadline))
         for workload in workloads
     ]  # fmt: skip
-    return _table(rows) if len(rows) > 1 else "nothing of yours runs at a site"
+    return table(rows) if len(rows) > 1 else "nothing of yours runs at a site"
 
 
 def _left(deadline: float | None) -> str:
@@ -52,12 +53,3 @@ def _left(deadline: float | None) -> str:
         return ""
     minutes = max(0, int(deadline - time.time())) // 60
     return f"{minutes // 60}:{minutes % 60:02}"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True) if width)
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)

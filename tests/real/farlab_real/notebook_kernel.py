@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -99,6 +100,16 @@ class Frontend:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def shown(result: Result) -> str:
+    """Return all that a cell shows as text: what it prints, displays, and its error."""
+    text = ""
+    for message in result.messages:
+        content = message["content"]
+        text += content.get("text", "") + "\n".join(content.get("traceback", ()))
+        text += str(content.get("data", {}).get("text/plain", ""))
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 @asynccontextmanager

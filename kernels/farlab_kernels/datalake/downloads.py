@@ -1,0 +1,105 @@
+"""Downloads of files and folders, which go on where they were cut, and are checked at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+from farlab_kernels.datalake.client import LakeClient
+from farlab_kernels.datalake.errors import LakeError
+from farlab_kernels.datalake.listing import Listing, Row
+from farlab_kernels.datalake.paths import Place, split
+
+AT_ONCE = 4
+_PART = 2**20
+Moved = Callable[[int], object]
+"""Is told how many more bytes are there."""
+
+
+async def files_below(listing: Listing, place: Place) -> AsyncIterator[Row]:
+    """Yield the files of a place, those of its folders and datasets too, each once."""
+    known, left = {str(place)}, [place]
+    while left:
+        for row in await listing.children(left.pop()):
+            name = str(row["name"])
+            if row["type"] == "file":
+                if name not in known or row["name"] == str(place):
+                    known.add(name)
+                    yield row
+            elif name not in known:
+                known.add(name)
+                left.append(split(name))
+
+
+def target_of(row: Row, base: Place, folder: Path) -> Path:
+    """Return where a file goes: as below `base`, else by its whole name in its lake.
+
+    Never outside the folder. Raises LakeError.
+    """
+    place = split(str(row["name"]))
+    inner = place.path.removeprefix(f"{base.path}/")
+    if inner == place.path and ":" in base.path:
+        inner = place.path.partition(":")[2] or place.path
+    steps = [step for step in inner.split("/") if step not in ("", ".")]
+    if not steps or ".." in steps or "\0" in inner:
+        words = f"{row['name']} has a name that leads out of the folder"
+        raise LakeError(words, "Read it through farlab:// instead.", code="wrong-input")
+    return folder.joinpath(*steps)
+
+
+async def download(
+    client: LakeClient, row: Row, target: str | Path, moved: Moved | None = None
+) -> Path:
+    """Bring a file to a path. Afterwards all its bytes are there, or a `.part` to go on with."""
+    final = Path(target)
+    part = final.with_name(f"{final.name}.part")
+    size = row.get("size")
+    await asyncio.to_thread(part.parent.mkdir, parents=True, exist_ok=True)
+    begun = await asyncio.to_thread(_size, part)
+    if size is None or begun > size:
+        begun = 0
+    if moved is not None and begun:
+        moved(begun)
+    with await asyncio.to_thread(part.open, "r+b" if begun else "wb") as file:
+        file.seek(begun)
+        async with aclosing(client.content(*split(str(row["name"])), begun)) as parts:
+            async for data in parts:
+                await asyncio.to_thread(file.write, data)
+                if moved is not None:
+                    moved(len(data))
+        file.truncate()
+    await asyncio.to_thread(_check, part, row)
+    await asyncio.to_thread(part.replace, final)
+    return final
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _check(part: Path, row: Row) -> None:
+    """Raise LakeError, and drop the bytes, if they are not what the lake knows of the file."""
+    size, found = row.get("size"), part.stat().st_size
+    algorithm, _, digits = str(row.get("checksum") or "").partition(":")
+    good = size in (None, found)
+    if good and algorithm in ("adler32", "md5", "sha256"):
+        good = _sum(part, algorithm) == digits.lower()
+    if not good:
+        part.unlink()
+        words = f"what came of {row['name']} is not what is registered"
+        raise LakeError(words, "Try again; if it stays so, tell the site.", code="damaged")
+
+
+def _sum(path: Path, algorithm: str) -> str:
+    value, digest = 1, None if algorithm == "adler32" else hashlib.new(algorithm)
+    with path.open("rb") as file:
+        while data := file.read(_PART):
+            if digest is None:
+                value = zlib.adler32(data, value)
+            else:
+                digest.update(data)
+    return f"{value:08x}" if digest is None else digest.hexdigest()
