@@ -1,0 +1,195 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { UseSignal } from '@jupyterlab/ui-components';
+import type { ReactNode } from 'react';
+
+import type { Asked, DetailsModel } from '../datalakeDetails.js';
+import { entryKindText, sizeText, valueText } from '../datalakeText.js';
+import type { IDetails, IReplica, IShare } from '../datalakeTypes.js';
+import { DataLakeProblem } from './DataLakeProblem.js';
+import { DataLakeRules, IRuleActions } from './DataLakeRules.js';
+
+export interface IDataLakeDetailsProps {
+  model: DetailsModel;
+  rules: IRuleActions;
+  trans: TranslationBundle;
+}
+
+/** Everything about the selected entry. */
+export function DataLakeDetails(props: IDataLakeDetailsProps): JSX.Element {
+  return (
+    <UseSignal signal={props.model.changed}>
+      {() => <Sections {...props} />}
+    </UseSignal>
+  );
+}
+
+function Sections(props: IDataLakeDetailsProps): JSX.Element {
+  const { model, rules, trans } = props;
+  if (!model.subject) {
+    return <p className="jp-farlab-Note">{trans.__('Select an entry.')}</p>;
+  }
+  const parts = { trans, retry: () => void model.refresh() };
+  return (
+    <div className="jp-farlab-LakeDetails">
+      <Facts {...props} />
+      {model.replicas && (
+        <Section {...parts} title={trans.__('Replicas')} asked={model.replicas}>
+          {found => <Replicas replicas={found} trans={trans} />}
+        </Section>
+      )}
+      {model.shares && (
+        <Section
+          {...parts}
+          title={trans.__('Where it is')}
+          asked={model.shares}
+        >
+          {found => <Shares shares={found} trans={trans} />}
+        </Section>
+      )}
+      {model.rules && (
+        <Section {...parts} title={trans.__('Rules')} asked={model.rules}>
+          {found => (
+            <DataLakeRules rules={found} actions={rules} trans={trans} />
+          )}
+        </Section>
+      )}
+      {model.details && (
+        <Section {...parts} title={trans.__('Metadata')} asked={model.details}>
+          {found => <Metadata {...found} />}
+        </Section>
+      )}
+      {model.details?.name === 'told' &&
+        model.details.value.parents.length > 0 && (
+          <Section {...parts} title={trans.__('Part of')} asked={model.details}>
+            {found => <Parents {...found} />}
+          </Section>
+        )}
+    </div>
+  );
+}
+
+interface ISectionProps<T> {
+  title: string;
+  asked: Asked<T>;
+  children: (value: T) => ReactNode;
+  retry: () => void;
+  trans: TranslationBundle;
+}
+
+/** A part that comes, or fails, by itself. */
+function Section<T>(props: ISectionProps<T>): JSX.Element {
+  const { asked, children, title, trans } = props;
+  return (
+    <section aria-label={title}>
+      <h3>{title}</h3>
+      {asked.name === 'loading' && (
+        <p aria-busy="true">{trans.__('Loading…')}</p>
+      )}
+      {asked.name === 'failed' && (
+        <DataLakeProblem {...props} problem={asked.problem} />
+      )}
+      {asked.name === 'told' && children(asked.value)}
+    </section>
+  );
+}
+
+/** What the list knows already, and the path on this machine. */
+function Facts({ model, trans }: IDataLakeDetailsProps): JSX.Element {
+  const { entry, lake } = model.subject!;
+  const { checksum, modified, size, state } = entry;
+  const facts: [string, string | null][] = [
+    [trans.__('Lake'), lake.title],
+    [trans.__('Kind'), entryKindText(entry.kind, trans)],
+    [trans.__('Size'), size === null ? null : sizeText(size)],
+    [trans.__('Changed'), modified === null ? null : dateText(modified)],
+    [trans.__('State'), state],
+    [trans.__('Checksum'), checksum],
+    [trans.__('Path here'), model.here]
+  ];
+  return (
+    <dl className="jp-farlab-Facts">
+      {facts.map(
+        ([name, value]) =>
+          value && (
+            <div key={name} role="presentation">
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          )
+      )}
+    </dl>
+  );
+}
+
+function Replicas(props: {
+  replicas: readonly IReplica[];
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { replicas, trans } = props;
+  if (replicas.length === 0) {
+    return <p>{trans.__('There is no copy anywhere.')}</p>;
+  }
+  return (
+    <ul>
+      {replicas.map(({ path, problem, rse, state }) => (
+        <li key={rse}>
+          <strong>{rse}</strong> {state}
+          {path && ` · ${trans.__('on this machine')}`}
+          {problem && <p role="alert">{problem}</p>}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Shares(props: {
+  shares: readonly IShare[];
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { shares, trans } = props;
+  if (shares.length === 0) {
+    return <p>{trans.__('No site has files of it.')}</p>;
+  }
+  return (
+    <ul>
+      {shares.map(({ files, files_there, rse, size_there }) => (
+        <li key={rse}>
+          <strong>{rse}</strong>{' '}
+          {trans.__('%1 of %2 files', files_there, files)}
+          {size_there !== null && ` · ${sizeText(size_there)}`}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Metadata({ metadata }: IDetails): JSX.Element {
+  const known = Object.entries(metadata).filter(
+    ([, value]) => value !== null && value !== ''
+  );
+  return (
+    <dl className="jp-farlab-Facts">
+      {known.map(([key, value]) => (
+        <div key={key} role="presentation">
+          <dt>{key}</dt>
+          <dd>{valueText(value)}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function Parents({ parents }: IDetails): JSX.Element {
+  return (
+    <ul>
+      {parents.map(({ path }) => (
+        <li key={path}>{path}</li>
+      ))}
+    </ul>
+  );
+}
+
+/** A moment as people write it. */
+function dateText(moment: number): string {
+  return new Date(moment * 1000).toLocaleString();
+}

@@ -1,0 +1,128 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { closeIcon, UseSignal } from '@jupyterlab/ui-components';
+import { useId, useRef } from 'react';
+
+import type { DetailsModel } from '../datalakeDetails.js';
+import type { PaneModel, PaneTab } from '../datalakePane.js';
+import type { TransfersModel } from '../datalakeTransfers.js';
+import { DataLakeActions, IDataLakeActionsProps } from './DataLakeActions.js';
+import { DataLakeDetails } from './DataLakeDetails.js';
+import { DataLakePreview } from './DataLakePreview.js';
+import type { IRuleActions } from './DataLakeRules.js';
+import { DataLakeTransfers } from './DataLakeTransfers.js';
+
+export interface IDataLakePaneProps extends IDataLakeActionsProps {
+  pane: PaneModel;
+  details: DetailsModel;
+  transfers: TransfersModel;
+  rules: IRuleActions;
+  trans: TranslationBundle;
+}
+
+/** The lower part of the panel: tabs about the selected entry, and the transfers. */
+export function DataLakePane(props: IDataLakePaneProps): JSX.Element {
+  const { pane, trans } = props;
+  const id = useId();
+  return (
+    <UseSignal signal={pane.changed}>
+      {() => (
+        <>
+          <Tabs {...props} id={id} />
+          <div
+            id={`${id}-panel`}
+            className="jp-farlab-LakePane-content"
+            role="tabpanel"
+            aria-label={tabText(pane.tab ?? 'details', trans)}
+          >
+            <Content {...props} />
+          </div>
+        </>
+      )}
+    </UseSignal>
+  );
+}
+
+const TABS: readonly PaneTab[] = ['details', 'preview', 'transfers'];
+
+function Tabs(props: IDataLakePaneProps & { id: string }): JSX.Element {
+  const { id, pane, trans } = props;
+  const list = useRef<HTMLDivElement>(null);
+  const step = (key: string) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[key];
+    if (by && pane.tab) {
+      const next = (TABS.indexOf(pane.tab) + by + TABS.length) % TABS.length;
+      pane.show(TABS[next]!);
+      (list.current?.children[next] as HTMLElement | undefined)?.focus();
+    }
+  };
+  return (
+    <div className="jp-farlab-LakePane-tabs">
+      <div
+        ref={list}
+        role="tablist"
+        aria-label={trans.__('About the selected entry')}
+        onKeyDown={event => step(event.key)}
+      >
+        {TABS.map(tab => (
+          <button
+            key={tab}
+            role="tab"
+            aria-selected={pane.tab === tab}
+            aria-controls={`${id}-panel`}
+            tabIndex={pane.tab === tab ? 0 : -1}
+            onClick={() => pane.show(tab)}
+          >
+            {tabText(tab, trans)}
+          </button>
+        ))}
+      </div>
+      <button
+        aria-label={trans.__('Close')}
+        title={trans.__('Close')}
+        onClick={() => pane.show(null)}
+      >
+        <closeIcon.react tag="span" />
+      </button>
+    </div>
+  );
+}
+
+function Content(props: IDataLakePaneProps): JSX.Element {
+  const { details, pane, rules, transfers, trans } = props;
+  if (pane.tab === 'transfers') {
+    return <DataLakeTransfers model={transfers} trans={trans} />;
+  }
+  return (
+    <>
+      <UseSignal signal={details.changed}>
+        {() => (
+          <>
+            <h3 className="jp-farlab-LakePane-name">
+              {details.subject?.entry.name}
+            </h3>
+            {pane.tab === 'details' && <DataLakeActions {...props} />}
+            {pane.tab === 'preview' && (
+              <DataLakePreview
+                preview={details.preview}
+                name={details.subject?.entry.name ?? ''}
+                retry={() => void details.showPreview(true)}
+                trans={trans}
+              />
+            )}
+          </>
+        )}
+      </UseSignal>
+      {pane.tab === 'details' && (
+        <DataLakeDetails model={details} rules={rules} trans={trans} />
+      )}
+    </>
+  );
+}
+
+function tabText(tab: PaneTab, trans: TranslationBundle): string {
+  return {
+    details: trans.__('Details'),
+    preview: trans.__('Preview'),
+    transfers: trans.__('Transfers')
+  }[tab];
+}
