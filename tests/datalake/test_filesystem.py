@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from farlab_kernels.datalake import transfers
 from farlab_kernels.datalake.client import LakeClient, ask
-from farlab_kernels.datalake.downloads import target_of
+from farlab_kernels.datalake.downloads import download, target_of
 from farlab_kernels.datalake.errors import LakeDeniedError, LakeError, LakeNotFoundError
 from farlab_kernels.datalake.filesystem import FarlabFileSystem
 from farlab_kernels.datalake.paths import choose, split
+from farlab_kernels.datalake.transfers import rule_words
+from farlab_kernels.service.settings import Settings
 from farlab_real.lake_server import BUCKET, LakeServer
 from farlab_real.rucio_server import RunningRucio
 from farlab_real.rucio_world import DAYS, MANY
@@ -138,6 +143,68 @@ def test_a_file_that_is_elsewhere_is_not_taken_for_missing(
             read("escape/outside:far.csv")
         assert refusal.value.code == "not-here"
         assert not isinstance(refusal.value, FileNotFoundError)
+
+
+def test_patterns_of_names(lake: FarlabFileSystem) -> None:
+    some = [f"escape/demo:day-00{day}.csv" for day in range(10)]
+    assert lake.glob("escape/demo:day-00*.csv") == some
+    assert lake.glob("farlab://escape/demo:day-00[12].csv") == some[1:3]
+    assert lake.glob("escape/demo:nothing*") == []
+    with fsspec.open_files("farlab://escape/demo:day-00*.csv") as files:
+        assert b"".join(file.read() for file in files) == b"".join([*DAYS.values()][:10])
+
+
+def test_names_with_everything_in_them(lake: FarlabFileSystem, tmp_path: Path) -> None:
+    names = ["a b.csv", "a%2Fb.csv", "x#1?y=z&.csv", "a:b.csv", "s*[1].csv", "ü 😀.csv", "+'.csv"]
+    (tmp_path / "names").mkdir()
+    for name in names:
+        (tmp_path / "names" / name).write_text(f"v\n{name!r}\n")
+    put(tmp_path / "names", "user.alice:names")
+    listed = lake.ls("escape/user.alice:names", detail=False)
+    assert sorted(listed) == sorted(f"escape/user.alice:names/{name}" for name in names)
+    for name in names:
+        path = f"escape/user.alice:names/{name}"
+        assert lake.cat_file(path).decode() == f"v\n{name!r}\n"
+        with fsspec.open(f"farlab://{path}") as file:
+            assert file.read().decode() == f"v\n{name!r}\n"
+
+
+def test_a_cut_download_goes_on(tmp_path: Path) -> None:
+    """The server ends each connection after three bytes, as it does when its lake fails."""
+    offsets: list[int] = []
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        offset = int(request.query["offset"])
+        offsets.append(offset)
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(b"0123456789"[offset : offset + 3])
+        if offset + 3 < 10:
+            assert request.transport is not None
+            request.transport.abort()
+        return answer
+
+    async def through() -> None:
+        app = web.Application()
+        app.router.add_get("/lakes/l/content", serve)
+        async with (
+            TestServer(app) as server,
+            LakeClient(Settings(str(server.make_url("/")), "t")) as client,
+        ):
+            row = {"name": "l/f", "size": 10, "checksum": "md5:" + md5(b"0123456789").hexdigest()}
+            target = await download(client, row, tmp_path / "f")
+            assert target.read_bytes() == b"0123456789"
+
+    asyncio.run(through())
+    assert offsets[0] == 0
+    assert len(offsets) > 1
+
+
+def test_what_is_said_of_a_rule() -> None:
+    rule = {"did": "a:b", "rse": "X", "ok": 1, "replicating": 0, "stuck": 2, "state": "stuck"}
+    assert rule_words(rule) == "a:b at X: 1 of 3 files there; stuck: it is not said why"
+    told = {**rule, "error": "no", "reasons": [{"reason": "No source."}]}
+    assert rule_words(told).endswith("stuck: No source.")
 
 
 def test_an_object_store_is_a_tree_too(lake: FarlabFileSystem, s3_server: RunningVersitygw) -> None:

@@ -69,7 +69,10 @@ async def test_files_and_datasets_are_copied_here(page: Frontend, tmp_path: Path
     result = await page.run("%datalake get escape/demo:year days")
     assert "12 files" in texts(result), shown(result)
     assert {p.name: p.read_bytes() for p in (tmp_path / "days").iterdir()} == DAYS
+    (tmp_path / "days" / "day-003.csv").write_bytes(b"mine")
     (tmp_path / "days" / "day-003.csv.part").write_bytes(b"not")
+    assert "is not escape/demo:day-003.csv" in shown(await page.run("%datalake get demo:days days"))
+    (tmp_path / "days" / "day-003.csv").unlink()
     assert "not what is registered" in shown(await page.run("%datalake get demo:days days"))
     assert not (tmp_path / "days" / "day-003.csv.part").exists()
     assert (await page.run("%datalake get demo:days days")).status == "ok"

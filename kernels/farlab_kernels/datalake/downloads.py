@@ -77,18 +77,33 @@ async def download(
     return final
 
 
+async def is_here(row: Row, target: Path) -> bool:
+    """Tell whether a file is here already. Raises LakeError if another one has its place."""
+    if not await asyncio.to_thread(target.exists):
+        return False
+    if await asyncio.to_thread(_is_same, target, row):
+        return True
+    words = f"{target} is there already, and is not {row['name']}"
+    raise LakeError(words, "Move it away, or choose another place.", code="conflict")
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _check(part: Path, row: Row) -> None:
-    """Raise LakeError, and drop the bytes, if they are not what the lake knows of the file."""
-    size, found = row.get("size"), part.stat().st_size
+def _is_same(path: Path, row: Row) -> bool:
+    """Tell whether bytes are what the lake knows of a file: its size, and its checksum if any."""
     algorithm, _, digits = str(row.get("checksum") or "").partition(":")
-    good = size in (None, found)
-    if good and algorithm in ("adler32", "md5", "sha256"):
-        good = _sum(part, algorithm) == digits.lower()
-    if not good:
+    if not path.is_file() or row.get("size") not in (None, path.stat().st_size):
+        return False
+    if algorithm not in ("adler32", "md5", "sha256"):
+        return True
+    return _sum(path, algorithm) == digits.lower()
+
+
+def _check(part: Path, row: Row) -> None:
+    """Raise LakeError, and drop the bytes, if they are not the file's."""
+    if not _is_same(part, row):
         part.unlink()
         words = f"what came of {row['name']} is not what is registered"
         raise LakeError(words, "Try again; if it stays so, tell the site.", code="damaged")

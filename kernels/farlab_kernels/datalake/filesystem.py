@@ -78,6 +78,17 @@ class FarlabFileSystem(AsyncFileSystem):  # type: ignore[misc]
             await self._elsewhere(path, error)
             raise
 
+    async def _glob(
+        self, path: str, maxdepth: int | None = None, **options: Any
+    ) -> list[str] | dict[str, Row]:
+        place = split(self._strip_protocol(path))
+        look = self._look()
+        if not (place.path and await look.is_pattern(place)):
+            found: list[str] | dict[str, Row] = await super()._glob(path, maxdepth, **options)
+            return found
+        rows = {str(row["name"]): row for row in await look.matching(place)}
+        return rows if options.get("detail") else sorted(rows)
+
     async def _get_file(self, rpath: str, lpath: str, callback: Any = None, **_: Any) -> None:
         info = await self._info(rpath)
         if info["type"] == "directory":

@@ -6,6 +6,7 @@ with `s:field.zarr/zarr.json`, `s:field.zarr` is a folder, so that Zarr is found
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -16,6 +17,7 @@ from farlab_kernels.datalake.paths import Place
 
 FILES = ("file", "asset")
 """The kinds of entries that hold bytes."""
+MAGIC = "*?["
 Row = dict[str, Any]
 
 
@@ -59,6 +61,29 @@ class Listing:
             rows = [row(place.lake, entry) async for entry in entries]
         deep = ":" in place.path and await self.kind(place.lake) == "rucio"
         return _foldered(rows, str(place)) if deep else rows
+
+    async def matching(self, place: Place, limit: int | None = None) -> list[Row]:
+        """Return what in a scope of a Rucio has a name that matches; `*` stays within slashes."""
+        # Only here: the magics are to load where fsspec is not installed.
+        from fsspec.utils import glob_translate  # noqa: PLC0415
+
+        scope, _, name = place.path.partition(":")
+        start = name[: min(name.find(one) for one in MAGIC if one in name)]
+        match = re.compile(glob_translate(str(place))).match
+        found: list[Row] = []
+        async with aclosing(self._client.search(place.lake, scope, f"{start}*")) as entries:
+            async for entry in entries:
+                if limit is not None and len(found) >= limit:
+                    break
+                if match(f"{place.lake}/{entry['path']}"):
+                    found.append(row(place.lake, entry))
+        return found
+
+    async def is_pattern(self, place: Place) -> bool:
+        """Tell whether a place is a pattern of names in a Rucio's scope."""
+        scope, colon, name = place.path.partition(":")
+        magic = any(one in name for one in MAGIC) and not any(one in scope for one in MAGIC)
+        return bool(colon) and magic and await self.kind(place.lake) == "rucio"
 
     async def kind(self, lake: str) -> str:
         """Return what kind of lake it is. Raises LakeNotFoundError if there is none."""

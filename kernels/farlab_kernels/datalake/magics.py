@@ -88,8 +88,10 @@ class DatalakeMagics(Magics):
         limit = max(1, arguments.limit)
 
         async def listed(client: LakeClient, _: Tell) -> list[Row]:
-            place = choose(await client.lakes(), arguments.path)
-            return await Listing(client).children(place, limit + 1)
+            place, listing = choose(await client.lakes(), arguments.path), Listing(client)
+            if place.path and await listing.is_pattern(place):
+                return await listing.matching(place, limit + 1)
+            return await listing.children(place, limit + 1)
 
         rows = _ask(listed)
         _print(tables.entries(rows[:limit]))

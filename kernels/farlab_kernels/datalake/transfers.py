@@ -6,17 +6,20 @@ The server carries uploads and the lake carries rules: they go on when nobody wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from farlab_kernels.datalake.client import LakeClient
-from farlab_kernels.datalake.downloads import AT_ONCE, download, files_below, target_of
+from farlab_kernels.datalake.downloads import AT_ONCE, download, files_below, is_here, target_of
 from farlab_kernels.datalake.errors import LakeError, LakeNotFoundError, error_of
 from farlab_kernels.datalake.listing import Listing, Row
 from farlab_kernels.datalake.paths import Place
 from farlab_kernels.datalake.tables import size_words
 
+Answer = TypeVar("Answer")
 Tell = Callable[[str], object]
 _PAUSE = 0.5  # seconds between two questions, at first
 _LONGEST_PAUSE = 5.0
@@ -52,6 +55,9 @@ async def _get_all(client: LakeClient, wanted: list[tuple[Row, Path]], tell: Tel
 
     async def one(row: Row, target: Path) -> Path:
         async with turns:
+            if await is_here(row, target):
+                moved(row.get("size") or 0)
+                return target
             return await download(client, row, target, moved)
 
     try:
@@ -65,17 +71,10 @@ async def _get_all(client: LakeClient, wanted: list[tuple[Row, Path]], tell: Tel
 async def put(client: LakeClient, wanted: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     """Upload a file or folder of the server's machine; go on with the same one if it was cut."""
     job = await _begin(client, wanted)
-    silent = 0.0
     while job["state"] == "running":
         tell(_progress(job))
         await asyncio.sleep(_PAUSE)
-        try:
-            job = _found(await client.uploads(), job)
-            silent = 0.0
-        except LakeError as error:
-            silent += _PAUSE
-            if error.code != "unreachable" or silent > _PATIENCE:
-                raise
+        job = _found(await _patiently(client.uploads), job)
     if job["state"] == "failed":
         raise error_of(job.get("error") or {})
     if job["state"] != "done":
@@ -83,6 +82,18 @@ async def put(client: LakeClient, wanted: Mapping[str, Any], tell: Tell) -> dict
         raise LakeError(words, "The same command goes on with it.", code="cut")
     tell(_progress(job))
     return job
+
+
+async def _patiently(question: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Ask again for a while where the server or the lake does not answer."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return await question()
+        except LakeError as error:
+            if error.code not in ("unreachable", "cut") or time.monotonic() > end:
+                raise
+        await asyncio.sleep(_LONGEST_PAUSE)
 
 
 async def _begin(client: LakeClient, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +130,7 @@ async def make_available(
         tell(rule_words(rule))
         await asyncio.sleep(pause)
         pause = min(1.5 * pause, _LONGEST_PAUSE)
-        rule = await client.rule(place.lake, str(rule["id"]))
+        rule = await _patiently(partial(client.rule, place.lake, str(rule["id"])))
     tell(rule_words(rule))
     return rule
 
