@@ -53,7 +53,8 @@ def lab(tmp_path: Path) -> Iterator[RunningLab]:
     lab.process.argv = [str(BINDER / "start"), *lab.process.argv]
     with lab:
         yield lab
-        kill_all_below(tmp_path)
+    # Not before: JupyterLab would start a killed kernel anew while it ends.
+    kill_all_below(tmp_path)
 
 
 def test_a_cell_runs_at_the_site_that_start_starts(lab: RunningLab) -> None:

@@ -108,9 +108,17 @@ def _kill(process: psutil.Process, spare: Callable[[psutil.Process], bool]) -> N
     try:
         if process.is_running() and not spare(process):
             process.kill()
-            process.wait(DEADLINE_S)
+            wait_until(lambda: _ended(process), f"process {process.pid} to end")
     except psutil.NoSuchProcess:
         pass
+
+
+def _ended(process: psutil.Process) -> bool:
+    """Tell whether nothing runs any more, also where its parent has not taken note of it."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def kill_all_below(folder: Path) -> None:
