@@ -28,6 +28,9 @@ class Caller:
         self._channels = channels
         self._on_output = on_output
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        # The next call's arguments may be there sooner than this one's: it must not run sooner.
+        self._sending = asyncio.Lock()
+        self._news = asyncio.Lock()
         self._telling: set[asyncio.Task[None]] = set()
 
     async def call(
@@ -43,11 +46,12 @@ class Caller:
         async with self._turns:
             id_ = self._channels.new_id()
             try:
-                await self.data.ask("call", payload, id=id_, token=token)
-                cell = self._channels.begin(
-                    RUN, id_=id_, on_output=self._on_output, store_history=False,
-                    stop_on_error=False,
-                )  # fmt: skip
+                async with self._sending:
+                    await self.data.ask("call", payload, id=id_, token=token)
+                    cell = self._channels.begin(
+                        RUN, id_=id_, on_output=self._on_output, store_history=False,
+                        stop_on_error=False,
+                    )  # fmt: skip
                 return await self._result(id_, cell, first)
             except asyncio.CancelledError:
                 self._cancel(id_)
@@ -102,8 +106,10 @@ class Caller:
         """Tell the kernel something that nobody here waits for."""
 
         async def tell() -> None:
-            with suppress(TransferError, DeadKernelError):
-                await self.data.tell(op, **said)
+            # In turn: a call that waits is cancelled before the one that it waits for.
+            async with self._news:
+                with suppress(TransferError, DeadKernelError):
+                    await self.data.tell(op, **said)
 
         task = asyncio.get_running_loop().create_task(tell())
         self._telling.add(task)
