@@ -52,10 +52,10 @@ class Caller:
                         RUN, id_=id_, on_output=self._on_output, store_history=False,
                         stop_on_error=False,
                     )  # fmt: skip
-                return await self._result(id_, cell, first)
             except asyncio.CancelledError:
                 self._cancel(id_)
                 raise
+            return await self._result(id_, cell, first)
 
     async def _result(self, id_: str, cell: Cell, first: int) -> Any:
         """Wait for the result, and for the output before it."""
@@ -67,6 +67,10 @@ class Caller:
                 raise from_reply(ending.result(), self.place)  # the kernel is gone, for example
             result, failure = await fetching
             await ending
+        except asyncio.CancelledError:
+            # Before anything is awaited: calls are cancelled there in the order they were here.
+            self._cancel(id_)
+            raise
         finally:
             fetching.cancel()
             ending.cancel()
