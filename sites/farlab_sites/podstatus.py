@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from farlab_sites.interlink import Container, Status, Terminated
+from farlab_sites.usage import Usage
 
 Phase = Literal["Waiting", "Running", "Succeeded", "Failed"]
 
@@ -25,6 +26,7 @@ class PodStatus:
     exit_code: int | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    usage: Usage | None = None  # what its job used, as far as the site knows by now
 
 
 def pod_status(status: Status) -> PodStatus:
