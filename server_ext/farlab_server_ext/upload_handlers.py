@@ -1,4 +1,4 @@
-"""Uploads of files and folders into a Rucio, over HTTP."""
+"""Uploads of files and folders into a lake, over HTTP."""
 
 from __future__ import annotations
 
@@ -44,14 +44,15 @@ class UploadsHandler(UploadHandler):
     @web.authenticated
     @authorized
     async def post(self) -> None:
-        """Upload `source`, a file or a folder, into `dataset` of `lake`."""
+        """Upload `source`, a file or a folder, into `dataset` or `folder` of `lake`."""
         body = self.body()
         metadata: Any = body.get("metadata", {})
         if not isinstance(metadata, dict):
             raise LakeError("wrong-input", '"metadata" is no object.', "Write keys and values.")
         wanted = {
             "source": self.file(text(body, "source")),
-            "dataset": text(body, "dataset"),
+            "dataset": text(body, "dataset", ""),
+            "folder": text(body, "folder", ""),
             "prefix": text(body, "prefix", ""),
             "days": None if body.get("days") is None else whole(body, "days", None),
             "metadata": metadata,

@@ -16,12 +16,13 @@ from farlab_real.rucio_server import RunningRucio
 from farlab_real.rucio_world import OpenLake, password_of
 from farlab_server_ext.datalake.identities import Typed
 from farlab_server_ext.datalake.lake import LakeError
+from farlab_server_ext.datalake.plans import Plan
 from farlab_server_ext.datalake.registry import Lakes
 from farlab_server_ext.datalake.rucio import copying
 from farlab_server_ext.datalake.rucio.copying import Stopped, copy, place, sums_of
 from farlab_server_ext.datalake.rucio.lake import RucioLake
 from farlab_server_ext.datalake.rucio.paths import Here
-from farlab_server_ext.datalake.rucio.upload import Plan, Upload, sources_of
+from farlab_server_ext.datalake.rucio.upload import Upload, sources_of
 from farlab_server_ext.datalake.tokens import FileTokens
 from farlab_server_ext.datalake.uploads import Uploads
 

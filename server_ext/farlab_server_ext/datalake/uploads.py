@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .lake import LakeError
+from .plans import Plan, Running
 from .registry import Lakes
 from .rucio.copying import Stopped
 from .rucio.lake import RucioLake
-from .rucio.upload import Plan, Upload
+from .rucio.upload import Upload
 
 State = Literal["running", "done", "failed", "cut"]
 ENDED_KEPT = 50
@@ -38,7 +39,7 @@ class Job:
     plan: Plan
     state: State
     error: dict[str, str] | None = None
-    upload: Upload | None = field(default=None, repr=False)
+    upload: Running | None = field(default=None, repr=False)
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def told(self) -> dict[str, Any]:
@@ -88,9 +89,9 @@ class Uploads:
         job = self._job(number)
         await self._stop(job)
         if job.state != "done":
-            upload = job.upload or Upload(self._rucio(job.lake), job.plan)
+            upload = job.upload or self._upload(job)
             await upload.discard()
-        self._file(number).unlink(missing_ok=True)
+        self._forget(number)
         self._known().pop(number, None)
 
     async def close(self) -> None:
@@ -99,12 +100,13 @@ class Uploads:
             await self._stop(job)
 
     def _begin(self, job: Job) -> None:
-        job.upload = Upload(self._rucio(job.lake), job.plan)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        job.upload = self._upload(job)
         self._write(job)
         job.state, job.error = "running", None
         job.task = asyncio.get_running_loop().create_task(self._run(job, job.upload))
 
-    async def _run(self, job: Job, upload: Upload) -> None:
+    async def _run(self, job: Job, upload: Running) -> None:
         try:
             await upload.run()
         except LakeError as error:
@@ -119,7 +121,7 @@ class Uploads:
             job.state, job.error = "failed", {**words, "fix": "The server's log says why."}
         else:
             job.state = "done"
-            self._file(job.plan.id).unlink(missing_ok=True)
+            self._forget(job.plan.id)
 
     async def _stop(self, job: Job) -> None:
         if job.task is not None:
@@ -142,15 +144,18 @@ class Uploads:
             raise LakeError("not-found", "There is no such upload.", "Reload the list.")
         return job
 
-    def _rucio(self, name: str) -> RucioLake:
-        lake = self._lakes.get(name)
-        if not isinstance(lake, RucioLake):
-            words = f"{lake.title} takes single files only."
-            raise LakeError("unsupported", words, "Upload them one by one.")
-        return lake
+    def _upload(self, job: Job) -> Running:
+        """Return an upload that is ready to run; raise LakeError if this lake takes none."""
+        lake = self._lakes.get(job.lake)
+        if isinstance(lake, RucioLake):
+            return Upload(lake, job.plan)
+        if lake.kind in ("webdav", "s3"):
+            from .storage.sending import Begun, Sending  # noqa: PLC0415 - boto3 is large
+
+            return Sending(lake, job.plan, Begun(self._begun(job.plan.id)))  # type: ignore[arg-type]
+        raise lake.unsupported("write")
 
     def _write(self, job: Job) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         plan = {**asdict(job.plan), "metadata": dict(job.plan.metadata)}
         new = self._file(job.plan.id).with_suffix(".new")
         with os.fdopen(os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
@@ -159,6 +164,13 @@ class Uploads:
 
     def _file(self, number: str) -> Path:
         return self._folder / f"{number}.json"
+
+    def _begun(self, number: str) -> Path:
+        return self._folder / f"{number}.begun"
+
+    def _forget(self, number: str) -> None:
+        self._file(number).unlink(missing_ok=True)
+        self._begun(number).unlink(missing_ok=True)
 
     def _drop_oldest(self) -> None:
         jobs = self._known()

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..lake import LakeError
+from ..plans import Plan, Progress, files_of
 from . import metadata
 from .copying import Sums, copy, place, sums_of
 from .did import NAME_MAX, Did, parse
@@ -31,25 +31,6 @@ COPIES = 4
 """Files that are copied at once."""
 NAMES = 40
 """Names in one question for their paths: they are in the address."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to upload, and where to."""
-
-    id: str
-    source: str
-    """A file or a folder of this machine."""
-    dataset: str
-    """The DID of the dataset that gets the files."""
-    prefix: str = ""
-    """What their names begin with; a folder's files keep their paths after it."""
-    days: int | None = None
-    """How long they are kept at the RSE; None: for good."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    """The dataset's, written at the end."""
-    link: bool = False
-    """Whether the RSE gets a second name of each file instead of a copy, where it can."""
 
 
 @dataclass(frozen=True)
@@ -68,36 +49,10 @@ class Target(NamedTuple):
     pfn: str
 
 
-@dataclass
-class Progress:
-    """How far an upload has come."""
-
-    files: int = 0
-    size: int = 0
-    files_done: int = 0
-    size_done: int = 0
-
-
 def sources_of(plan: Plan) -> list[Source]:
     """Return the files of a plan, in order; raise LakeError for names that no DID can have."""
-    root, scope = Path(plan.source), parse(plan.dataset).scope
-    if root.is_file():
-        found = [_source(root, Did(scope, plan.prefix + root.name))]
-    elif root.is_dir():
-        inside = ((path, path.relative_to(root).as_posix()) for path in _files(root))
-        found = [_source(path, Did(scope, plan.prefix + name)) for path, name in inside]
-    else:
-        raise LakeError("not-found", f"There is no {root}.", "Choose a file or a folder.")
-    if not found:
-        raise LakeError("wrong-input", f"{root} holds no files.", "Choose another folder.")
-    return found
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield a folder's regular files, without following links to other folders."""
-    for where, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(where, name) for name in sorted(names) if Path(where, name).is_file())
+    scope = parse(plan.dataset).scope
+    return [_source(found.path, Did(scope, found.name)) for found in files_of(plan)]
 
 
 def _source(path: Path, did: Did) -> Source:

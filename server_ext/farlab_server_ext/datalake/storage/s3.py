@@ -140,8 +140,13 @@ class S3Lake(Lake):
                 if error.code != "unreachable" or version is None or cuts > CUTS:
                     raise
 
-    async def write(self, path: str, parts: AsyncIterator[bytes], size: int | None = None) -> Entry:
-        """Put an object there; after a cut, the same call sends only what is not there yet."""
+    async def write(
+        self, path: str, parts: AsyncIterator[bytes], size: int | None = None, *, mark: str = ""
+    ) -> Entry:
+        """Put an object there; after a cut, the same call sends only what is not there yet.
+
+        `mark` is for doors: the store itself knows an unfinished upload by its key.
+        """
         bucket, key = self.split(path)
         if not key or key.endswith("/"):
             raise LakeError("wrong-input", "An object needs a name.", "Give it one.")
@@ -154,6 +159,20 @@ class S3Lake(Lake):
         finally:
             self._uploading.discard(path)
         return (await self.details(path)).entry
+
+    async def abandon(self, path: str, mark: str) -> None:
+        """Drop the parts of unfinished uploads to a path."""
+        bucket, key = self.split(path)
+        listed = await self.call("list_multipart_uploads", Bucket=bucket, Prefix=key)
+        for one in listed.get("Uploads", []):
+            if one["Key"] == key:
+                place = {"Bucket": bucket, "Key": key, "UploadId": one["UploadId"]}
+                await self.call("abort_multipart_upload", **place)
+
+    async def discard(self, path: str) -> None:
+        """Remove an object without looking."""
+        bucket, key = self.split(path)
+        await self.call("delete_object", Bucket=bucket, Key=key)
 
     async def create(self, path: str, kind: EntryKind) -> Entry:
         """Make a bucket, or the mark that makes an empty folder visible."""

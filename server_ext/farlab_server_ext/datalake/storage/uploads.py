@@ -10,6 +10,7 @@ refuse (dCache).
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 import zlib
 from collections.abc import AsyncIterator
@@ -23,12 +24,20 @@ if TYPE_CHECKING:
     from .webdav import WebdavLake
 
 
+def part_of(path: str, mark: str) -> str:
+    """Return under which name the upload with this mark sends a file."""
+    digits = hashlib.blake2b(name_of(path).encode(errors="surrogatepass"), digest_size=6)
+    folder, hidden = folder_of(path), f".farlab-{mark}-{digits.hexdigest()}.part"
+    return f"{folder}/{hidden}" if folder else hidden
+
+
 class Upload:
     """One file on its way."""
 
-    def __init__(self, lake: WebdavLake, path: str) -> None:
+    def __init__(self, lake: WebdavLake, path: str, mark: str = "") -> None:
         self._lake = lake
         self._path = path
+        self._mark = mark or secrets.token_hex(8)
         self._part = path
         self._adler = 1
         self._sent = 0
@@ -40,8 +49,7 @@ class Upload:
             words = f"{self._lake.title} would cut this name at its question mark."
             raise LakeError("wrong-input", words, "Choose another name.")
         if not self._lake.raw_names:
-            folder, hidden = folder_of(self._path), f".farlab-{secrets.token_hex(8)}.part"
-            self._part = f"{folder}/{hidden}" if folder else hidden
+            self._part = part_of(self._path, self._mark)
         try:
             await self._put(parts, size)
             await self._look()

@@ -18,7 +18,7 @@ from . import macaroons
 from .listings import Listings
 from .names import checked, folder_of, name_of, quoted
 from .propfind import Multistatus, NotDavError, Resource
-from .uploads import Upload
+from .uploads import Upload, part_of
 
 PART = 1 << 18
 CUTS = 3  # how often a download goes on where it was cut
@@ -91,8 +91,13 @@ class WebdavLake(Lake):
                 if error.code != "unreachable" or mark is None or cuts > CUTS:
                     raise
 
-    async def write(self, path: str, parts: AsyncIterator[bytes], size: int | None = None) -> Entry:
-        """Put a file there, with the folders above it."""
+    async def write(
+        self, path: str, parts: AsyncIterator[bytes], size: int | None = None, *, mark: str = ""
+    ) -> Entry:
+        """Put a file there, with the folders above it.
+
+        What a killed server leaves of it can be found again by `mark`, a word of the upload's own.
+        """
         if not path:
             raise LakeError("wrong-input", "A file needs a name.", "Give it one.")
         if path in self._uploading:
@@ -101,7 +106,7 @@ class WebdavLake(Lake):
         self._uploading.add(path)
         try:
             await self.make_folders(folder_of(checked(path)))
-            return await Upload(self, path).run(parts, size)
+            return await Upload(self, path, mark).run(parts, size)
         finally:
             self._uploading.discard(path)
 
@@ -139,8 +144,15 @@ class WebdavLake(Lake):
         async with self.endpoint.request("DELETE", self.url(path)):
             return
 
+    async def abandon(self, path: str, mark: str) -> None:
+        """Remove what an upload with this mark has half sent under another name."""
+        if not self.raw_names and await self.exists(part_of(path, mark)):
+            await self.discard(part_of(path, mark))
+
     async def link(self, path: str, seconds: int) -> Link:
         """Return a link with a macaroon in it, where the door makes them."""
+        if "link" not in self.capabilities:
+            await self.prepare()
         if "link" not in self.capabilities:
             raise self.unsupported("link")
         return await macaroons.link(self.endpoint, self.url(path), seconds)
