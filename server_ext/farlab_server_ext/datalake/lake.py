@@ -133,6 +133,8 @@ class Details:
     parents: tuple[Entry, ...] = ()
     here: str | None = None
     """A path in this machine's file system where it can be opened; None: it has none."""
+    editable: tuple[str, ...] = ()
+    """The keys of its metadata that users have given, and may change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class RucioLake(Lake):
             metadata.described(self.client, did), self._parents(did)
         )
         here = await self.path_of(path) if entry.kind == "file" and self.here else None
-        return Details(entry, keys, parents, here)
+        return Details(entry, keys, parents, here, tuple(sorted(keys.keys() - metadata.OWN)))
 
     async def path_of(self, path: str) -> str | None:
         """Return where a file is on this machine; None if it is not."""
