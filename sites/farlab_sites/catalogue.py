@@ -32,6 +32,7 @@ from farlab_sites.fields import (
 )
 from farlab_sites.images import Runtime, image_problem, pattern_problem
 from farlab_sites.lakes import Lake, SiteDatalake, lake_problem
+from farlab_sites.login import Login
 from farlab_sites.models import Model, OneOf, refuse_duplicates
 from farlab_sites.units import slug, wrong
 
@@ -372,6 +373,10 @@ class Catalogue(Model):
 
     sites: tuple[Site, ...] = Field(min_length=1, description="The sites, in the form's order.")
     lakes: tuple[Lake, ...] = Field(default=(), description="Where data is, for all sites.")
+    login: Login | None = Field(
+        default=None,
+        description="How users log in to the hub; absent: as `jupyterhub_config.py` says.",
+    )
 
     def site(self, name: str) -> Site:
         """Return the site of that name; KeyError if there is none."""
