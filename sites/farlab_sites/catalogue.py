@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
+from farlab_sites.accounting import Accounting, Budget, SiteAccounting, budget_problem
 from farlab_sites.fields import (
     Account,
     Count,
@@ -291,6 +292,9 @@ class Site(Model):
     datalake: SiteDatalake | None = Field(
         default=None, description="The storage of a lake that the site's machines read as files."
     )
+    accounting: SiteAccounting = Field(
+        default_factory=SiteAccounting, description="Its name in records, and its energy."
+    )
     profiles: tuple[Profile, ...] = Field(
         min_length=1, description="What a user picks at the site."
     )
@@ -378,6 +382,11 @@ class Catalogue(Model):
         description="How users log in to the hub; absent: as `jupyterhub_config.py` says.",
     )
 
+    accounting: Accounting = Field(
+        default_factory=Accounting, description="Who reads the usage of others."
+    )
+    budgets: tuple[Budget, ...] = Field(default=(), description="How much may be used.")
+
     def site(self, name: str) -> Site:
         """Return the site of that name; KeyError if there is none."""
         return {site.name: site for site in self.sites}[name]
@@ -401,4 +410,11 @@ class Catalogue(Model):
             if site.datalake and (problem := lake_problem(site.datalake, self.lakes)):
                 raise wrong(*problem, ("sites", number, "datalake", "lake"))
             site._lakes = self.lakes
+        return self
+
+    @model_validator(mode="after")
+    def _budgets_fit(self) -> Self:
+        """Refuse two budgets of the same name, and sites that are not there."""
+        if problem := budget_problem(self.budgets, [site.name for site in self.sites]):
+            raise wrong(*problem)
         return self
