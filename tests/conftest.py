@@ -1,4 +1,4 @@
-"""What tests of several folders share: one Kubernetes control plane a run."""
+"""What tests of several folders share: one Kubernetes control plane a run, one Keycloak."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from collections.abc import Iterator
 
 import pytest
 from farlab_real.control_plane import Cluster, cluster
+from farlab_real.keycloak import RunningKeycloak
 
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A control plane without nodes, or the cluster that KUBECONFIG names."""
     with cluster(tmp_path_factory.mktemp("kubernetes")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKeycloak]:
+    """A Keycloak; tests add users of their own to it, and put lifetimes back that they change."""
+    with RunningKeycloak(tmp_path_factory.mktemp("keycloak")) as running:
         yield running
 
 
