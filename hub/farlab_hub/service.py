@@ -29,7 +29,7 @@ from .store import Store
 from .submitting import Submitter
 from .tunnels import Tunnels
 from .vault import Vault
-from .views import SiteView, profile_views
+from .views import SiteView, datalake_view, profile_views
 from .watching import TICK, Watcher
 from .workloads import LOOPBACK, Workloads
 
@@ -195,6 +195,7 @@ class HubService:
             facts=facts.answer if facts else {},
             age_s=facts.age if facts else None,
             profiles=profile_views(site),
+            datalake=datalake_view(site),
         )
 
     def _account(self, site: Site, user: str, groups: Collection[str]) -> tuple[str | None, str]:

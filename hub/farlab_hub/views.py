@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from farlab_sites.catalogue import Profile, Site
+from farlab_sites.lakes import storage_of
 from farlab_sites.manifest import idle_time, walltime
 from farlab_sites.units import slug
 from pydantic import BaseModel, ConfigDict, Field
@@ -121,6 +122,13 @@ class ProfileView(View):
     idle: int | None = Field(description="How long a kernel may do nothing, in seconds.")
 
 
+class DatalakeView(View):
+    """The storage that a site's machines read as files."""
+
+    lake: str = Field(description="Name of the lake that manages it.")
+    rse: str = Field(description="Name of the storage element there.")
+
+
 class SiteView(View):
     """A site as a user may use it, and how it is now."""
 
@@ -135,6 +143,14 @@ class SiteView(View):
     facts: dict[str, Any] = Field(description="What the site says of itself: partitions, queue.")
     age_s: float | None = Field(description="Seconds since it said so.")
     profiles: list[ProfileView]
+    datalake: DatalakeView | None = Field(
+        default=None, description="Where data must be to be read there; null: nowhere."
+    )
+
+
+def datalake_view(site: Site) -> DatalakeView | None:
+    """Return a site's storage as the API shows it."""
+    return DatalakeView(**storage_of(site.datalake, site.lakes)) if site.datalake else None
 
 
 def profile_views(site: Site) -> list[ProfileView]:

@@ -180,6 +180,12 @@ def lake_problem(site: SiteDatalake, lakes: Sequence[Lake]) -> tuple[str, str] |
     return None
 
 
+def storage_of(site: SiteDatalake, lakes: Sequence[Lake]) -> dict[str, str]:
+    """Return lake and RSE of a site; a site that names no lake has the only Rucio's."""
+    lake = site.lake or next(lake.name for lake in lakes if lake.rucio)
+    return {"lake": lake, "rse": site.rse}
+
+
 def environment_of(site: SiteDatalake | None, lakes: Sequence[Lake]) -> dict[str, str]:
     """Return the variable by which a server learns of the lakes; none where there are no lakes."""
     if not lakes:

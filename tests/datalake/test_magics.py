@@ -229,6 +229,14 @@ async def test_data_that_a_cell_can_not_have(page: Frontend, line: str, words: s
     assert "Traceback" not in shown(result)
 
 
+async def test_no_job_waits_for_its_data(page: Frontend, service: RunningService) -> None:
+    await page.run("%offload stop --all")
+    await asyncio.to_thread(service.wait_until_empty)
+    result = await page.run("%%offload vega --data demo:nothing\nprint('not reached')")
+    assert "demo:nothing" in shown(result)
+    assert await asyncio.to_thread(service.live) == []
+
+
 async def test_names_for_data() -> None:
     assert dids(["x=demo:a", "demo:b=c"]) == {"x": "demo:a", "data": "demo:b=c"}
     with pytest.raises(LakeError, match="Name the variables"):

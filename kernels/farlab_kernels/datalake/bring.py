@@ -15,6 +15,8 @@ from farlab_kernels.datalake.transfers import Tell, make_available
 from farlab_kernels.loops import shared_loop
 from farlab_kernels.notebook.news import News
 from farlab_kernels.notebook.waiting import Waiting
+from farlab_kernels.service.client import Client
+from farlab_kernels.wishes import choose_site
 
 DAYS = 14
 """For which data that a cell has asked for is kept at the site."""
@@ -37,6 +39,27 @@ def dids(wanted: list[str]) -> dict[str, str]:
             raise LakeError(words, "Name the variables: --data x=DID y=DID.", code="wrong-input")
         found[name] = did
     return found
+
+
+def ahead(site: str, wanted: dict[str, str]) -> None:
+    """Make data available at a site before anything runs there; waits as `bring` does.
+
+    Does nothing where the service does not tell the site's RSE: `bring` asks the kernel then.
+    """
+    waiting, news = Waiting(shared_loop()), News(notebook_shell())
+
+    async def work() -> None:
+        async with Client() as service:
+            here = choose_site(await service.sites(), site).get("datalake")
+        if not here:
+            return
+        async with LakeClient() as client:
+            for did in wanted.values():
+                place = _place(await client.lakes(), here, did)
+                tell = waiting.inbox.wrap(news.tell)
+                await make_available(client, place, here["rse"], DAYS, tell)
+
+    wait(waiting, work())
 
 
 def bring(session: BlockingSession, wanted: dict[str, str]) -> dict[str, Any]:

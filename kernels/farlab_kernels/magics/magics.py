@@ -17,7 +17,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from farlab_kernels.blocking_session import BlockingSession, wait
-from farlab_kernels.datalake.bring import bring, dids
+from farlab_kernels.datalake.bring import ahead, bring, dids
 from farlab_kernels.loops import shared_loop
 from farlab_kernels.magics import names, sent, tables
 from farlab_kernels.magics.arguments import listed, start_arguments, wish
@@ -85,6 +85,8 @@ class OffloadMagics(Magics):
         if arguments.detach:
             self._guard(lambda: self._detach(arguments, code, inputs, files))
             return
+        if data:
+            self._guard(lambda: self._ahead(arguments, data))
         session = self._guard(lambda: self.sessions.choose(wish(arguments), arguments.name or ""))
         if not arguments.site and not arguments.name:
             _say(f"at {session.site} ({session.name})")
@@ -96,6 +98,12 @@ class OffloadMagics(Magics):
             session.put_file(file)
         self._run(session, code, cell)
         self._fetch(session, outputs, listed(arguments.get))
+
+    def _ahead(self, arguments: Any, data: dict[str, str]) -> None:
+        """Have data at the site before a job begins there and waits for it."""
+        wanted = wish(arguments)
+        if self.sessions.find(wanted, arguments.name or "") is None:
+            ahead(wanted.site, data)
 
     def _run(self, session: BlockingSession, code: str, cell: str) -> None:
         try:
