@@ -14,6 +14,7 @@ from farlab_sites.carriers.cluster import own_namespace
 from farlab_sites.loader import load_catalogue
 from kubernetes_asyncio.config import kube_config
 
+from .login import configure_login
 from .pages import PAGES
 from .spawner import FarlabSpawner
 
@@ -60,7 +61,8 @@ def configure(
     `service_url` is where the service runs by itself, as in Kubernetes: JupyterHub does not start
     it then, `state_dir` holds nothing but the two tokens, and `relay_url` has to be given.
     Everything can be changed afterwards on `c`. Raises `CatalogueError` when the catalogue has
-    mistakes, ValueError when a token or `relay_url` is missing.
+    mistakes, ValueError when a token or `relay_url` is missing, `ProviderError` when the provider
+    at which the catalogue lets users log in cannot be read.
     """
     if service_url and not relay_url:
         msg = "relay_url is missing: beside service_url, say what jobs dial (wss://HUB/relay)"
@@ -75,6 +77,9 @@ def configure(
     c.FarlabSpawner.relay_url = relay_url or f"ws://127.0.0.1:{relay_port}"
     c.FarlabSpawner.start_timeout = start_timeout
     c.FarlabSpawner.namespace = namespace = namespace or own_namespace()
+    if known.login:
+        configure_login(c, known.login, state)
+        _let_service_know_logins(c)
     if service_url:
         tokens = {name: _given_token(state, name) for name in (SERVICE, CALLER)}
         _add_service(c, {"url": service_url}, tokens)
@@ -134,6 +139,12 @@ def _add_service(c: Any, service: Mapping[str, Any], tokens: Mapping[str, str]) 
     roles = _extended(roles, "server", ["users:activity!user", "access:servers!server"])
     roles.append({"name": CALLER, "scopes": [SPAWN_SCOPE], "services": [CALLER]})
     c.JupyterHub.load_roles = roles
+
+
+def _let_service_know_logins(c: Any) -> None:
+    """Let the service ask the hub who a user is to the provider, and for fresh tokens."""
+    role = {"name": f"{SERVICE}-logins", "scopes": ["admin:auth_state"], "services": [SERVICE]}
+    c.JupyterHub.load_roles = [*_set_before(c.JupyterHub, "load_roles", []), role]
 
 
 def _extended(roles: list[dict[str, Any]], name: str, otherwise: list[str]) -> list[dict[str, Any]]:

@@ -1,0 +1,54 @@
+"""Hub groups from what a provider says of a user: AARC entitlements and plain group claims."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from farlab_sites.login import Login
+
+ENTITLEMENTS = ("eduperson_entitlement", "entitlements")
+
+# AARC-G069: NAMESPACE:group:GROUP[:SUBGROUP]*[:role=ROLE][#AUTHORITY]
+_ENTITLEMENT = re.compile(
+    r"urn:[^#]+?:group:(?P<path>[^#:=]+(?::[^#:=]+)*)(?::role=(?P<role>[^#:=]+))?"
+    r"(?:#(?P<authority>[^#]+))?"
+)
+LONGEST = 255  # characters of a hub group's name
+MEMBER = "member"
+
+
+def entitlements_of(login: Login, claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a user's entitlements as the provider gave them."""
+    names = (login.entitlements_claim,) if login.entitlements_claim else ENTITLEMENTS
+    return tuple(dict.fromkeys(text for name in names for text in _texts(claims.get(name))))
+
+
+def groups_of(login: Login, claims: Mapping[str, Any]) -> list[str]:
+    """Return the hub groups of a user, sorted.
+
+    A subgroup (`vo:sub`) and a role other than member (`vo:role=admin`) are groups of their own:
+    neither makes its user a member of `vo`.
+    """
+    said = entitlements_of(login, claims)
+    found = {name for name in (_group(one, login.authorities) for one in said) if name}
+    if login.groups_claim:
+        found |= {name.removeprefix("/") for name in _texts(claims.get(login.groups_claim))}
+    return sorted(name for name in found if name.isprintable() and 0 < len(name) <= LONGEST)
+
+
+def _group(entitlement: str, authorities: Iterable[str] | None) -> str:
+    match = _ENTITLEMENT.fullmatch(entitlement)
+    if match is None or (authorities is not None and match["authority"] not in authorities):
+        return ""
+    path = ":".join(unquote(part) for part in match["path"].split(":"))
+    role = match["role"]
+    return path if role in (None, MEMBER) else f"{path}:role={unquote(role)}"
+
+
+def _texts(value: Any) -> list[str]:
+    """Return a claim's texts: providers write one as a list or as it is."""
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, str) and one]
