@@ -157,7 +157,7 @@ async def test_an_interrupt_leaves_the_rule(page: Frontend, kept: str) -> None:
         ("put /nowhere user.alice:x", "there is no file or folder /nowhere"),
         ("put . user.alice", "is no DID"),
         ("put . user.alice:x --meta year", "--meta takes KEY=VALUE"),
-        ("put . store/x:y", "takes single files only"),
+        ("put . store/x:y", "has no datasets"),
         ("rules demo:days --at NOWHERE", "empty set"),
         ("rules demo:nothing --at here", "demo:nothing"),
         ("rules --remove 00", "name the rule's lake"),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from farlab_real.door_pair import DoorPair
 from farlab_real.fts_stand_in import FtsStandIn
@@ -243,3 +244,68 @@ def test_events(
 
     jp_asyncio_loop.run_until_complete(follow())
     assert heard.startswith(b"data: []")
+
+
+def test_a_folder_goes_into_an_object_store_and_back(
+    call: Call,
+    pair: DoorPair,
+    s3_server: RunningVersitygw,
+    until_ended: Callable[[str], dict[str, Any]],
+) -> None:
+    keys = {"username": s3_server.key, "password": s3_server.secret}
+    call("PUT", "lakes/eodc/identity", keys)
+    files = {"f.txt": b"content", "b 50%2F.bin": b"b" * 300_000, "ü😀": b""}
+    for folder in ("run", "run/deep", "run/empty"):
+        assert call("POST", "lakes/one/entries", {"path": folder, "kind": "folder"})
+    for name, content in files.items():
+        pair.put(pair.doors.one, f"run/deep/{name}", content)
+    pair.put(pair.doors.one, "run/top", b"top")
+    wanted = {"run/top": b"top"} | {f"run/deep/{name}": data for name, data in files.items()}
+    order = {"source": "one", "destination": "eodc", "files": [["run", f"{pair.folder}/copy"]]}
+    for reason in ("", "It was there already."):
+        begun = call("POST", "transfers", order)
+        assert (begun["way"], begun["files_total"]) == ("stream", len(wanted))
+        ended = until_ended(begun["id"])
+        assert (ended["state"], ended["reason"]) == ("done", reason), ended
+    home = s3_server.data / "results" / pair.folder / "copy"
+    assert {
+        f"run/{path.relative_to(home).as_posix()}": path.read_bytes()
+        for path in home.rglob("*")
+        if path.is_file()
+    } == wanted
+    link = call("POST", "lakes/eodc/link", {"path": f"{pair.folder}/copy/top", "seconds": 60})
+    assert httpx.get(link["url"]).content == b"top"
+    # Back to another door, which fetches from the store by signed links, or is told why it can't.
+    back = {"source": "eodc", "destination": "other", "files": [[f"{pair.folder}/copy", "back"]]}
+    assert call("POST", "transfers", back)["way"] == "copy"
+
+
+def test_a_copy_through_the_server_overwrites_only_when_told(
+    call: Call,
+    pair: DoorPair,
+    s3_server: RunningVersitygw,
+    until_ended: Callable[[str], dict[str, Any]],
+) -> None:
+    keys = {"username": s3_server.key, "password": s3_server.secret}
+    call("PUT", "lakes/eodc/identity", keys)
+    pair.put(pair.doors.one, "f", b"content")
+    target = s3_server.data / "results" / pair.folder
+    target.mkdir()
+    (target / "f").write_bytes(b"other")
+    order = {"source": "one", "destination": "eodc", "files": [["f", f"{pair.folder}/f"]]}
+    ended = until_ended(call("POST", "transfers", order)["id"])
+    assert (ended["state"], "another file" in ended["reason"]) == ("failed", True)
+    assert (target / "f").read_bytes() == b"other"
+    ended = until_ended(call("POST", "transfers", {**order, "overwrite": True})["id"])
+    assert ended["state"] == "done"
+    assert (target / "f").read_bytes() == b"content"
+    for source, destination, code in (
+        ("one", "escape", "unsupported"),
+        ("one", "stac", "unsupported"),
+        ("nowhere", "eodc", "not-found"),
+    ):
+        order = {"source": source, "destination": destination, "files": [["f", "g"]]}
+        assert call("POST", "transfers", order)[1]["code"] == code
+    for bad in (["f", "../g"], ["f/../../g", "g"]):
+        order = {"source": "one", "destination": "eodc", "files": [bad]}
+        assert call("POST", "transfers", order)[1]["code"] == "wrong-input", bad

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 FileState = Literal["waiting", "active", "done", "failed", "cancelled", "expired", "unknown"]
 State = Literal["waiting", "active", "done", "partly", "failed", "cancelled", "expired"]
-Way = Literal["copy", "fts", "rule"]
+Way = Literal["copy", "stream", "fts", "rule"]
 
 ENDED: frozenset[str] = frozenset({"done", "failed", "cancelled", "expired", "unknown"})
 ASSUMED_RATE = 20e6

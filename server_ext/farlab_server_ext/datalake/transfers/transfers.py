@@ -21,7 +21,8 @@ from ..storage.webdav import WebdavLake
 from .fts import Fts, Progressed, ended_token
 from .journal import Journal
 from .model import ENDED, File, Transfer
-from .tpc import BEGUN, SETTLED, Outcome, ThirdPartyCopy
+from .tpc import BEGUN, SETTLED, Outcome
+from .ways import Carrier, carrier, expanded, way_of
 
 LOG = logging.getLogger(__name__)
 AT_ONCE = 4
@@ -94,7 +95,7 @@ class Transfers:
         """Read the journal, and go on with what is not through."""
         self._kept = {one.id: one for one in self._journal.read()}
         for transfer in [*self._kept.values()]:
-            if transfer.way == "copy":
+            if transfer.way != "fts":
                 self._carry(transfer.id)
         self._watcher = asyncio.create_task(self._watch())
 
@@ -146,18 +147,17 @@ class Transfers:
         if not order.files:
             raise LakeError("wrong-input", "That is no file.", "Choose at least one.")
         source, destination = self._lake(order.source), self._lake(order.destination)
-        copy = ThirdPartyCopy(source, destination)
+        way = way_of(source, destination)
         if order.by_fts:
             self._known_fts(order.destination)
         files = []
-        for path, target in order.files:
-            facts = await copy.look(path)
+        for path, target, entry in await expanded(source, order.files):
             if order.by_fts and not order.overwrite:
                 await _refuse_existing(destination, target)
-            files.append(File(path, target, facts.size, facts.checksum))
+            files.append(File(path, target, entry.size, entry.checksum))
         transfer = Transfer(
             str(uuid.uuid4()),
-            "fts" if order.by_fts else "copy",
+            "fts" if order.by_fts else way,
             order.source,
             order.destination,
             tuple(files),
@@ -182,7 +182,7 @@ class Transfers:
         for number, file in enumerate(self.get(identifier).files):
             if file.state not in ENDED:
                 self._set(identifier, number, state="cancelled", reason="You have cancelled it.")
-        if transfer.way == "copy":
+        if transfer.way != "fts":
             copy = self._copy(transfer)
             for file in halves:
                 await copy.discard(file)
@@ -234,9 +234,9 @@ class Transfers:
                 ends += [login.ends] if login.ends is not None else []
         return min(ends, default=None)
 
-    def _copy(self, transfer: Transfer) -> ThirdPartyCopy:
+    def _copy(self, transfer: Transfer) -> Carrier:
         source, destination = self._lake(transfer.source), self._lake(transfer.destination)
-        return ThirdPartyCopy(source, destination, self._settled)
+        return carrier(transfer.way, source, destination, self._settled)
 
     def _carry(self, identifier: str) -> None:
         """Let the doors copy what is not through."""
