@@ -146,6 +146,12 @@ ImageName = Annotated[str, Field(min_length=1)]
 PluginUrl = Annotated[str, _schemed(("http", "https", "unix"), "http://127.0.0.1:4000")]
 RelayUrl = Annotated[str, _schemed(("ws", "wss"), "ws://edge.site.example:4001")]
 LakeUrl = Annotated[str, _schemed(("https", "http"), "https://rucio.example.org")]
+HomePath = Annotated[
+    str,
+    StringConstraints(max_length=1024),
+    _pattern(r"(~/|/)[^\0-\x1f\x7f]*", "write the whole path, from / or ~/ on"),
+    _shape("(~/|/).*", 1024),
+]
 AbsolutePath = Annotated[
     str,
     StringConstraints(max_length=1024),

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from farlab_sites.fields import AbsolutePath, Label, LakeUrl, Line, Title, Word
+from farlab_sites.fields import AbsolutePath, HomePath, Label, LakeUrl, Line, Title, Word
 from farlab_sites.models import Model, OneOf, refuse_none_or_many
 
 DATALAKE = "FARLAB_DATALAKE"
@@ -34,12 +34,19 @@ class Oidc(Model):
     )
 
 
+LOGIN_FILE = (
+    "A JSON file with `username` and `password`, on the machine where the server runs, that nobody "
+    "but the user can read, such as `~/.lakes/escape.json`; absent or no such file: typed."
+)
+
+
 class Userpass(Model):
-    """A user name and a password, which each user types once for a server."""
+    """A user name and a password, which each user types once for a server, or has in a file."""
 
     account: Word | None = Field(
         default=None, description="Account of all users; absent: each user's own, typed too."
     )
+    file: HomePath | None = Field(default=None, description=LOGIN_FILE)
 
 
 class X509(Model):
@@ -71,7 +78,9 @@ class WebdavIdentity(OneOf):
 
 
 class Keys(Model):
-    """An access key and its secret, which each user types once for a server."""
+    """An access key and its secret, which each user types once for a server, or has in a file."""
+
+    file: HomePath | None = Field(default=None, description=LOGIN_FILE)
 
 
 class S3Identity(OneOf):

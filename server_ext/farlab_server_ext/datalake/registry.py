@@ -32,7 +32,8 @@ class Lakes:
         self._described = {str(one["name"]): one for one in described}
         self._here = here
         self._tokens = tokens
-        self._identities = Identities()
+        files = {name: self._settings(name).get("file") for name in self._described}
+        self._identities = Identities({name: file for name, file in files.items() if file})
         self._open: dict[str, Lake] = {}
         self._fts: dict[str, Fts | None] = {}
 
@@ -127,8 +128,15 @@ class Lakes:
 
     def _identity(self, name: str) -> str:
         self._title(name)
+        return next(iter(self._identities_of(name)), "")
+
+    def _settings(self, name: str) -> Mapping[str, Any]:
+        """Return what the catalogue says of the identity at a lake."""
+        return next(iter(self._identities_of(name).values()), None) or {}
+
+    def _identities_of(self, name: str) -> Mapping[str, Any]:
         settings = self._described[name].get(self._kind(name)) or {}
-        return next(iter(settings.get("identity") or {}), "")
+        return settings.get("identity") or {}
 
     def _told(self, name: str) -> dict[str, Any]:
         identity, typed = self._identity(name), self._identities.of(name)
