@@ -1,18 +1,20 @@
-"""A stand-in for FTS3, which nobody can install: its REST calls, and real HTTP third-party copies.
+"""A stand-in for FTS3, which nobody can install: its REST calls, and real third-party copies.
 
     python -m farlab_real.fts_stand_in --port 0 --ca ca.pem     # prints its port
     with FtsStandIn(folder, ca) as fts: ...                     # fts.url
 
 It keeps jobs in memory, copies one file after another as FTS would (pull, by COPY to the
-destination with both tokens), and knows the states SUBMITTED, ACTIVE, FINISHED, FAILED, CANCELED
-and FINISHEDDIRTY. It renews no token: every job is as with `unmanaged_tokens`. Where a job has no
-tokens, its submitter's is used, and where a door wants none, none.
+destination with both tokens; between two folders of this machine by itself), and knows the states
+SUBMITTED, ACTIVE, FINISHED, FAILED, CANCELED and FINISHEDDIRTY. It renews no token: every job is as
+with `unmanaged_tokens`. Where a job has no tokens, its submitter's is used, and where a door wants
+none, none.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import ssl
 import sys
 import time
@@ -22,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -213,6 +216,8 @@ class Server:
         self, session: aiohttp.ClientSession, file: File, params: dict[str, Any]
     ) -> str:
         """Let the destination pull the file; return why that failed, or nothing."""
+        if file.source.startswith("file://") and file.destination.startswith("file://"):
+            return await asyncio.to_thread(_copy_here, file, overwrite=bool(params["overwrite"]))
         headers = {"Source": _http(file.source)}
         headers["Overwrite"] = "T" if params.get("overwrite") else "F"
         if file.tokens[0]:
@@ -244,6 +249,24 @@ class Server:
             with suppress(aiohttp.ClientError):
                 async with session.request("MKCOL", url, headers=headers):
                     pass
+
+
+def _copy_here(file: File, *, overwrite: bool) -> str:
+    """Copy a file of this machine, and have it under its name only when it is whole."""
+    source, target = (Path(unquote(urlsplit(url).path)) for url in (file.source, file.destination))
+    if not source.is_file():
+        return f"SOURCE STAT [2] No such file or directory: {source}"
+    if target.exists() and not overwrite:
+        return "DESTINATION OVERWRITE Destination file exists and overwrite is not enabled"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{file.file_id}.part")
+    shutil.copyfile(source, part)
+    file.transferred = part.stat().st_size
+    if file.size not in (None, file.transferred):
+        part.unlink()
+        return f"SOURCE CHECKSUM it has {file.transferred} bytes, and not {file.size}"
+    part.rename(target)
+    return ""
 
 
 def _ended(file: File) -> bool:

@@ -127,6 +127,11 @@ class RunningRucio:
         dsn = self.database.replace("+psycopg", "")
         return psycopg.connect(dsn, options="-c search_path=rucio")
 
+    def program(self, name: str, *words: str) -> Process:
+        """Return a process of a program of the server's environment, with its configuration."""
+        command = [str(VENV / words[0]), *words[1:]]
+        return Process(command, self.folder / f"{name}.log", self._env)
+
     def read_log(self) -> str:
         """Return what the server has printed."""
         return self._server.read_log()
