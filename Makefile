@@ -80,8 +80,8 @@ go-builds-begun:
 	.venv-rucio/bin/pip install -q -r tests/real/rucio.lock
 	@touch $@
 
-# ALISE: it needs older versions of what others need new. It wants Python 3.12 for one line alone,
-# which has a quoted backslash inside an f-string: chr(10) says the same to 3.11.
+# ALISE: it needs older versions of what others need new. It wants Python 3.12 only for two log
+# lines with a backslash inside an f-string's braces: chr(10) says the same to 3.11.
 .venv-alise/.stamp: tests/real/alise.lock | .venv/bin/pip
 	$(PYTHON) -m venv .venv-alise
 	.venv-alise/bin/pip install -q --ignore-requires-python -r tests/real/alise.lock

@@ -1,4 +1,4 @@
-"""What tests of several folders share: one Kubernetes control plane a run, one Keycloak."""
+"""What tests of several folders share: one Kubernetes control plane a run, one login."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+from farlab_real.alise import RunningAlise
 from farlab_real.control_plane import Cluster, cluster
 from farlab_real.keycloak import RunningKeycloak
 
@@ -21,6 +22,15 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
 def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKeycloak]:
     """A Keycloak; tests add users of their own to it, and put lifetimes back that they change."""
     with RunningKeycloak(tmp_path_factory.mktemp("keycloak")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def alise(
+    keycloak: RunningKeycloak, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningAlise]:
+    """An ALISE that links users of Keycloak's realm `hub` to accounts of its realm `site`."""
+    with RunningAlise(tmp_path_factory.mktemp("alise"), keycloak) as running:
         yield running
 
 

@@ -73,7 +73,8 @@ class RunningKeycloak(Running):
         if basic:
             form = {**form, "client_id": basic[0], "client_secret": basic[1]}
         body = urllib.parse.urlencode(form).encode()
-        return self._call(urllib.request.Request(f"{self.url}{path}", body))[0]
+        answer: dict[str, Any] = self._call(urllib.request.Request(f"{self.url}{path}", body))[0]
+        return answer
 
     def admin(self, method: str, path: str, content: Any = None) -> tuple[Any, str]:
         """Call the admin API below /admin/realms; returns the answer and its Location header."""
