@@ -8,6 +8,7 @@ here for fresh access tokens (`login_handlers`); a refresh token never leaves th
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -132,14 +133,16 @@ class FarlabLogin(GenericOAuthenticator):  # type: ignore[misc]  # it has no typ
             self.log.warning("%s stays logged in unchecked: %s", user.name, error)
             return True
 
-    async def fresh(self, user: Any, life: float) -> dict[str, Any]:
+    async def fresh(self, user: Any, life: float, refused: str = "") -> dict[str, Any]:
         """Return the login's state, whose access token lasts `life` seconds, if any does so.
 
-        Raises `LoginEndedError` and `ProviderAwayError`.
+        It is another token than the one with the SHA-256 `refused`. Raises `LoginEndedError` and `ProviderAwayError`.
         """
         async with self._lock(user):
             try:
-                return await self._fresh(user, life)
+                state = await self._fresh(user, life)
+                mark = hashlib.sha256(str(state["access_token"]).encode()).hexdigest()
+                return await self._renewed(user, state) if mark == refused else state
             except LoginEndedError:
                 user._auth_refreshed = None  # the next page of the hub leads to the login
                 raise

@@ -23,7 +23,7 @@ class LoginHandler(APIHandler):  # type: ignore[misc]  # it has no types
     @needs_scope(SCOPE)  # type: ignore[untyped-decorator]
     async def get(self, user_name: str) -> None:
         """Tell what the last login said."""
-        user = self._user(user_name)
+        user = self.find_user(user_name)
         state = user and await self._login.known(user)
         if not state:
             self._refuse(404, "no-login", f"{user_name} has not logged in at the provider")
@@ -32,17 +32,21 @@ class LoginHandler(APIHandler):  # type: ignore[misc]  # it has no types
 
     @needs_scope(SCOPE)  # type: ignore[untyped-decorator]
     async def post(self, user_name: str) -> None:
-        """Renew the access token if it does not last as long as `life` in the body, in seconds."""
+        """Renew the access token if it does not last as long as `life` in the body, in seconds.
+
+        Or if `refused` is the SHA-256 of it: somebody did not take it.
+        """
         from .authenticator import LoginEndedError, ProviderAwayError  # noqa: PLC0415 - a circle
 
-        user = self._user(user_name)
+        user = self.find_user(user_name)
         if user is None:
             self._refuse(404, "no-login", f"{user_name} has not logged in at the provider")
             return
-        life = (self.get_json_body() or {}).get("life", 0)
+        wish = self.get_json_body() or {}
+        life = wish.get("life", 0)
         life = min(max(life, 0), LONGEST_LIFE) if isinstance(life, (int, float)) else 0
         try:
-            state = await self._login.fresh(user, life)
+            state = await self._login.fresh(user, life, str(wish.get("refused", "")))
         except LoginEndedError as error:
             self._refuse(409, "login-ended", str(error))
             return
@@ -57,9 +61,6 @@ class LoginHandler(APIHandler):  # type: ignore[misc]  # it has no types
     @property
     def _login(self) -> FarlabLogin:
         return cast("FarlabLogin", self.authenticator)
-
-    def _user(self, name: str) -> Any:
-        return self.find_user(name)
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         self.set_status(status)
