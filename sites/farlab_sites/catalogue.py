@@ -35,6 +35,7 @@ from farlab_sites.images import Runtime, image_problem, pattern_problem
 from farlab_sites.lakes import Lake, SiteDatalake, lake_problem
 from farlab_sites.login import Login
 from farlab_sites.models import Model, OneOf, refuse_duplicates
+from farlab_sites.publishing import Target, target_problem
 from farlab_sites.units import slug, wrong
 
 Kind = Literal["cloud", "hpc", "htc", "quantum"]
@@ -386,6 +387,9 @@ class Catalogue(Model):
         default_factory=Accounting, description="Who reads the usage of others."
     )
     budgets: tuple[Budget, ...] = Field(default=(), description="How much may be used.")
+    publishing: tuple[Target, ...] = Field(
+        default=(), description="Who gets usage records; absent: nobody."
+    )
 
     def site(self, name: str) -> Site:
         """Return the site of that name; KeyError if there is none."""
@@ -416,5 +420,12 @@ class Catalogue(Model):
     def _budgets_fit(self) -> Self:
         """Refuse two budgets of the same name, and sites that are not there."""
         if problem := budget_problem(self.budgets, [site.name for site in self.sites]):
+            raise wrong(*problem)
+        return self
+
+    @model_validator(mode="after")
+    def _targets_fit(self) -> Self:
+        """Refuse two targets of the same name, and targets for sites that are not there."""
+        if problem := target_problem(self.publishing, [site.name for site in self.sites]):
             raise wrong(*problem)
         return self

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from farlab_sites.fields import FilePath, Group, Label, Word
-from farlab_sites.models import Model
+from farlab_sites.models import Model, refuse_duplicates
 from farlab_sites.units import wrong
 
 Records = Literal["cloud", "jobs", "summaries"]
@@ -111,3 +112,16 @@ class Target(Model):
             fix = 'write "records: cloud", or remove "gpu:"'
             raise wrong("has GPU records without cloud records", fix, ("gpu",))
         return self
+
+
+def target_problem(
+    targets: Sequence[Target], sites: Collection[str]
+) -> tuple[str, str, tuple[str | int, ...]] | None:
+    """Return what is wrong with a catalogue's targets, the fix, and where; None if nothing."""
+    refuse_duplicates("publishing", targets)
+    for number, target in enumerate(targets):
+        for index, site in enumerate(target.sites or ()):
+            if site not in sites:
+                fix = f"name one of {', '.join(sites)}"
+                return f'there is no site "{site}"', fix, ("publishing", number, "sites", index)
+    return None

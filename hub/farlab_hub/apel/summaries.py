@@ -15,6 +15,7 @@ from .formats import SUMMARY, SYNC
 from .gpu import seconds_in
 from .items import Item, Refusal, item_of
 from .jobs import cpu_seconds
+from .message import Value
 from .months import Month
 from .naming import WITHHELD, Place, fqan, vo_parts
 
@@ -82,7 +83,7 @@ def _group(record: UsageRecord, target: Target) -> Group:
 def _summary(group: Group, total: _Sum, month: Month, place: Place) -> Item | Refusal:
     _, name, full, cores = group
     vo, vo_group, role = vo_parts(full)
-    fields = {
+    fields: dict[str, Value | None] = {
         "Site": place.name,
         "Month": month.number,
         "Year": month.year,
@@ -105,7 +106,7 @@ def _summary(group: Group, total: _Sum, month: Month, place: Place) -> Item | Re
 
 
 def _sync(place: Place, jobs: int, month: Month) -> Item | Refusal:
-    fields = {
+    fields: dict[str, Value | None] = {
         "Site": place.name,
         "SubmitHost": place.service,
         "NumberOfJobs": jobs,

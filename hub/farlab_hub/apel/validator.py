@@ -69,8 +69,8 @@ def check_fields(format_: Format, fields: Mapping[str, str]) -> Iterator[Wrong]:
         elif name not in broken and value.lower() not in _NULLS and not _GOOD[kind](value):
             broken.add(name)
             yield name, value, f"is not {kind.value}", _fix(kind)
-    if not broken:
-        yield from _RULES.get(format_.name, lambda _: iter(()))(fields)
+    if not broken and (rule := _RULES.get(format_.name)):
+        yield from rule(fields)
 
 
 def _fix(kind: Kind) -> str:
@@ -104,7 +104,7 @@ def _is_fqan(value: str) -> bool:
 
 def _is_level(value: str) -> bool:
     inner = re.fullmatch(r"\{(.+)\}", value)
-    return bool(inner) and all(_is_benchmark(part) for part in (inner or [""])[1].split(","))
+    return inner is not None and all(map(_is_benchmark, inner[1].split(",")))
 
 
 def _is_benchmark(part: str) -> bool:
