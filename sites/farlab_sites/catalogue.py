@@ -15,11 +15,10 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from farlab_sites.accounting import Accounting, Budget, SiteAccounting, budget_problem
+from farlab_sites.entitlements import is_member
 from farlab_sites.fields import (
-    Account,
     Count,
     FilePath,
-    Group,
     ImageName,
     Label,
     Line,
@@ -31,6 +30,7 @@ from farlab_sites.fields import (
     Walltime,
     Word,
 )
+from farlab_sites.identity import Accounts, Membership
 from farlab_sites.images import Runtime, image_problem, pattern_problem
 from farlab_sites.lakes import Lake, SiteDatalake, lake_problem
 from farlab_sites.login import Login
@@ -237,18 +237,6 @@ class Relay(Model):
         return self
 
 
-class Accounts(OneOf):
-    """Which local account runs a user's jobs: by a file or by virtual organisation."""
-
-    file: FilePath | None = Field(
-        default=None,
-        description="CSV file with the columns `user` and `account`; read again on change.",
-    )
-    vo: Annotated[dict[Group, Account], Field(min_length=1)] | None = Field(
-        default=None, description="One shared account per group."
-    )
-
-
 class Site(Model):
     """A place that runs work."""
 
@@ -256,8 +244,9 @@ class Site(Model):
     title: Title = Field(description="What the user reads on the card.")
     description: Line = Field(default="", description="One line for the user.")
     kind: Kind = Field(description="What the site is: `cloud`, `hpc`, `htc` or `quantum`.")
-    groups: Annotated[tuple[Group, ...], Field(min_length=1)] | None = Field(
-        default=None, description="Hub groups whose members may choose it; absent: everyone."
+    groups: Annotated[tuple[Membership, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Hub groups and entitlements whose holders may choose it; absent: everyone.",
     )
     carrier: Carrier = Field(description="How a pod reaches the site.")
     relay: Relay = Field(
@@ -334,9 +323,10 @@ class Site(Model):
         """Return the profile of that name; KeyError if there is none."""
         return {profile.name: profile for profile in self.profiles}[name]
 
-    def open_to(self, groups: Iterable[str]) -> bool:
-        """Return whether a member of these groups may choose the site."""
-        return self.groups is None or not set(self.groups).isdisjoint(groups)
+    def open_to(self, groups: Iterable[str], entitlements: Iterable[str] = ()) -> bool:
+        """Return whether a member of these groups, with these entitlements, may choose the site."""
+        mine, given = set(groups), tuple(entitlements)
+        return self.groups is None or any(is_member(one, mine, given) for one in self.groups)
 
     @model_validator(mode="after")
     def _tunnel_has_one_end(self) -> Self:
@@ -395,10 +385,10 @@ class Catalogue(Model):
         """Return the site of that name; KeyError if there is none."""
         return {site.name: site for site in self.sites}[name]
 
-    def open_to(self, groups: Iterable[str]) -> list[Site]:
-        """Return the sites that a member of these groups may choose."""
-        mine = set(groups)
-        return [site for site in self.sites if site.open_to(mine)]
+    def open_to(self, groups: Iterable[str], entitlements: Iterable[str] = ()) -> list[Site]:
+        """Return the sites that a member of these groups, with these entitlements, may choose."""
+        mine, given = set(groups), tuple(entitlements)
+        return [site for site in self.sites if site.open_to(mine, given)]
 
     @model_validator(mode="after")
     def _sites_differ(self) -> Self:
