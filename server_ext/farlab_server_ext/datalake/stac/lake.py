@@ -109,6 +109,32 @@ class StacLake(Lake):
         """Return a catalogue, a collection or an item as it is."""
         return await self._document(path)
 
+    async def items(
+        self, path: str, cursor: str = "", limit: int = PAGE
+    ) -> tuple[list[tuple[Document, str]], str | None]:
+        """Return a collection's items as they are, each with its address, and the next cursor."""
+        limit, document, url = page_size(limit), await self._document(path), self._url(path)
+        if document["type"] == "Feature":
+            return [(document, url)], None
+        listed = link_of(document, "items")
+        if listed is None:
+            targets, following = self._targets(document, url, cursor, limit)
+            found = [(await self._document(self._path(one)), one) for one in targets]
+        else:
+            where = f"{listed}{'&' if '?' in listed else '?'}limit={limit}"
+            asked = self._resumed(cursor, url) if cursor else (self._inside(where, url), None)
+            documents, following = await self._documents(*asked)
+            found = [(one, self._own(one, asked[0])) for one in documents]
+        return [one for one in found if one[0]["type"] == "Feature"], following
+
+    def path_of(self, url: str) -> str | None:
+        """Return the path of an address; None if it is not at this catalogue's server."""
+        return self._path(url) if self._is_inside(url) or url == self.endpoint.url else None
+
+    def address(self, path: str) -> str:
+        """Return the address of a document."""
+        return self._url(path)
+
     async def stream(
         self, path: str, offset: int = 0, length: int | None = None
     ) -> AsyncIterator[bytes]:
@@ -184,15 +210,22 @@ class StacLake(Lake):
 
     async def _listed(self, url: str, body: Mapping[str, Any] | None = None) -> Page:
         """Return one page of an API's list."""
+        documents, following = await self._documents(url, body)
+        return Page(tuple(self._from_list(one, url) for one in documents), following)
+
+    async def _documents(
+        self, url: str, body: Mapping[str, Any] | None = None
+    ) -> tuple[list[Document], str | None]:
+        """Return the documents of one page of an API's list, and the next cursor."""
         answer = await self.endpoint.json("POST" if body else "GET", url, body)
         if not isinstance(answer, dict):
             raise self.endpoint.rubbish("something that is no STAC list")
         found = answer.get("features", answer.get("collections"))
         if not isinstance(found, list):
             raise self.endpoint.rubbish("something that is no STAC list")
-        entries = [self._from_list(one, url) for one in found if is_document(one)]
         following = next(links_of(answer, "next"), None)
-        return Page(tuple(entries), self._cursor(following, url, body) if found else None)
+        cursor = self._cursor(following, url, body) if found else None
+        return [one for one in found if is_document(one)], cursor
 
     def _cursor(
         self, link: Mapping[str, Any] | None, url: str, body: Mapping[str, Any] | None
@@ -218,24 +251,35 @@ class StacLake(Lake):
             raise LakeError("wrong-input", "That is no page.", "Begin with the first.") from None
 
     def _from_list(self, document: Document, url: str) -> Entry:
-        """Return a listed document's entry; its own link says where it is."""
+        """Return a listed document's entry."""
+        own = self._own(document, url)
+        return entry_of(document, self._path(own), own, self._places)
+
+    def _own(self, document: Document, url: str) -> str:
+        """Return a listed document's address: its own link says it."""
         own = _join(url, link_of(document, "self") or "")
         if not link_of(document, "self") or not self._is_inside(own):
             own = f"{url.partition('?')[0]}/{quote(str(document['id']), safe='')}"
-        return entry_of(document, self._path(own), own, self._places)
+        return own
 
     async def _linked(self, document: Document, url: str, cursor: str, limit: int) -> Page:
         """Return a page of what a document's links lead to, as static catalogues have it."""
+        turns = asyncio.Semaphore(AT_ONCE)
+        wanted, following = self._targets(document, url, cursor, limit)
+        entries = await asyncio.gather(*(self._at(one, turns) for one in wanted))
+        return Page(tuple(entries), following)
+
+    def _targets(
+        self, document: Document, url: str, cursor: str, limit: int
+    ) -> tuple[list[str], str | None]:
+        """Return the addresses of a page of a document's links, and the next cursor."""
         if cursor and not cursor.isdecimal():
             raise LakeError("wrong-input", "That is no page.", "Begin with the first one.")
         start = int(cursor or 0)
         targets = [_join(url, str(link["href"])) for link in links_of(document, "child", "item")]
         inside = [one for one in targets if self._is_inside(one)]
-        turns = asyncio.Semaphore(AT_ONCE)
-        wanted = inside[start : start + limit]
-        entries = await asyncio.gather(*(self._at(one, turns) for one in wanted))
         following = start + limit
-        return Page(tuple(entries), str(following) if following < len(inside) else None)
+        return inside[start:following], str(following) if following < len(inside) else None
 
     async def _at(self, url: str, turns: asyncio.Semaphore) -> Entry:
         """Return the entry of a document; one that can't be read says so in its row."""

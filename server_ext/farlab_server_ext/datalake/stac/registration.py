@@ -1,7 +1,8 @@
 """A catalogue's items registered in Rucio: collection to container, item to dataset, asset to file.
 
 One scope a catalogue. What names a DID of this Rucio already is attached as it is; what has no size
-or no checksum can't be registered, and is told. Both sides name each other afterwards.
+or no checksum, or lies at no RSE, can't be registered, and is told. Both sides name each other
+afterwards.
 """
 
 from __future__ import annotations
@@ -28,6 +29,19 @@ class NewFile:
     size: int
     checksum: str
     metadata: Mapping[str, Any]
+    rse: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of an asset besides its catalogue's words; None is unknown."""
+
+    size: int | None = None
+    checksum: str | None = None
+    rse: str = ""
+    """The RSE in which it lies; empty: in none."""
+    reason: str = ""
+    """Why that RSE does not take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +96,19 @@ class Registrar(Protocol):
 
 
 def plan(
-    host: str, scope: str, collection: tuple[Document, str], items: Iterable[tuple[Document, str]]
+    host: str,
+    scope: str,
+    collection: tuple[Document, str],
+    items: Iterable[tuple[Document, str]],
+    seen: Mapping[str, Seen] | None = None,
 ) -> Plan:
-    """Return what has to be done for items of a collection; documents come with their addresses."""
+    """Return what has to be done for items of a collection; documents come with their addresses.
+
+    `seen` is what was found out of assets, by their addresses; without it, nobody asks for RSEs.
+    """
     document, url = collection
     skipped: list[Skipped] = []
-    datasets = [_dataset(host, item, address, skipped) for item, address in items]
+    datasets = [_dataset(host, item, address, skipped, seen) for item, address in items]
     container = clean(str(document["id"]))
     return Plan(scope, container, {ITEM_KEY: url}, datasets, skipped)
 
@@ -118,7 +139,7 @@ def with_links(item: Document, host: str, scope: str) -> dict[str, Any]:
         links.append(own)
     for key, asset in (named.get("assets") or {}).items():
         if isinstance(asset, dict) and not any(dids_of_asset(asset)):
-            href = DidLink(host, scope, _file_name(name, key, str(asset.get("href", "")))).href
+            href = DidLink(host, scope, file_name(name, key, str(asset.get("href", "")))).href
             asset.setdefault("alternate", {})["rucio"] = {"href": href}
     return named
 
@@ -128,38 +149,56 @@ def clean(name: str) -> str:
     return NO_NAME.sub("_", name).strip("/")[:240] or "_"
 
 
-def _dataset(host: str, item: Document, url: str, skipped: list[Skipped]) -> NewDataset:
+def _dataset(
+    host: str,
+    item: Document,
+    url: str,
+    skipped: list[Skipped],
+    seen: Mapping[str, Seen] | None,
+) -> NewDataset:
     name = clean(str(item["id"]))
     files: list[NewFile] = []
     known: list[DidLink] = []
     for entry in assets_of(item, "", url, Places()):
         key = entry.path.removeprefix("#")
         mine = [link for link in dids_of_asset(item["assets"][key]) if link.host == host]
-        reason = _reason(entry)
+        href = str(entry.more["href"])
+        fact = _facts(entry, Seen() if seen is None else seen.get(href, Seen()))
+        reason = _reason(fact, placed=seen is not None)
         if mine:
             known.append(mine[0])
         elif reason:
             skipped.append(Skipped(name, key, reason))
         else:
-            href = str(entry.more["href"])
-            facts = {ITEM_KEY: url, "stac_asset": key}
-            path = _file_name(name, key, href)
-            files.append(NewFile(path, href, entry.size or 0, entry.checksum or "", facts))
+            told = {ITEM_KEY: url, "stac_asset": key}
+            path = file_name(name, key, href)
+            size, checksum = fact.size or 0, fact.checksum or ""
+            files.append(NewFile(path, href, size, checksum, told, fact.rse))
     own = entry_of(item, "", url, Places())
     metadata = {ITEM_KEY: url, "stac_time": own.more["time"], "stac_bbox": own.more["bbox"]}
     known_facts = {key: value for key, value in metadata.items() if value is not None}
     return NewDataset(name, known_facts, files, known)
 
 
-def _reason(asset: Entry) -> str:
+def _facts(asset: Entry, seen: Seen) -> Seen:
+    """Return what the catalogue and its lake say together; Rucio knows two kinds of checksums."""
+    known = asset.checksum if (asset.checksum or "").startswith(("md5:", "adler32:")) else None
+    size = seen.size if asset.size is None else asset.size
+    return Seen(size, known or seen.checksum, seen.rse, seen.reason)
+
+
+def _reason(fact: Seen, *, placed: bool) -> str:
     """Return why an asset can't be registered."""
-    if asset.size is None:
+    if placed and (fact.reason or not fact.rse):
+        return fact.reason or "it lies at no RSE of this Rucio"
+    if fact.size is None:
         return "its size is not in the catalogue"
-    if asset.checksum is None or not asset.checksum.startswith("md5:"):
+    if fact.checksum is None:
         return "its MD5 is not in the catalogue"
     return ""
 
 
-def _file_name(dataset: str, key: str, href: str) -> str:
+def file_name(dataset: str, key: str, href: str) -> str:
+    """Return the name under which an asset of a dataset's item is registered."""
     ending = href.partition("?")[0].rpartition("/")[2].rpartition(".")
     return clean(f"{dataset}/{key}" + (f".{ending[2]}" if ending[1] else ""))
