@@ -11,6 +11,7 @@ from tornado.web import RequestHandler
 from .auth import Action, may
 from .errors import BadRequestError, NotFoundError
 from .handlers import ApiHandler
+from .identity_api import IdentityHandler, SiteIdentityHandler, TokenHandler
 from .models import Workload
 from .openapi import Route, describe
 from .operations import (
@@ -241,6 +242,9 @@ ROUTES: tuple[Route, ...] = (
     Route("workloads/{uid}/events", EventsHandler),
     Route("workloads/{uid}/logs", LogsHandler),
     Route("workloads/{uid}/ports/{port}", PortHandler),
+    Route("identity", IdentityHandler),
+    Route("identity/{site}/check", SiteIdentityHandler),
+    Route("token", TokenHandler),
     Route("openapi.json", DescriptionHandler),
 )
 

@@ -18,6 +18,7 @@ from traitlets.config import Application
 from .database import DatabaseUrlError, check_url
 from .errors import HubServiceError
 from .hub_auth import CACHE_SECONDS, HubGatekeeper
+from .identity.login import HubLogins
 from .process import Ending, StartError, alone_in, host_and_port, private_folder, service_address
 from .service import HubService
 from .serving import bind_api, serve_api
@@ -110,6 +111,9 @@ class FarlabHub(Application):
                 relay_url=self.relay_url,
                 database=self.db_url,
                 ports_host=self.ports_host,
+                logins=HubLogins(
+                    hub.api_url, hub.api_token, os.environ.get("JUPYTERHUB_BASE_URL", "/")
+                ),
             )
             try:
                 await self._start_relay(service)

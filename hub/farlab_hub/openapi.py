@@ -22,6 +22,7 @@ _COMMON = (400, 401, 403, 503)
 
 _PARTS = {
     "uid": (r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "string", "A workload's uid."),
+    "site": (r"[a-z0-9-]{1,40}", "string", "A site's name in the catalogue."),
     "port": (r"[1-9][0-9]{0,4}", "integer", "A port of the workload; a kernel's is 9000."),
 }
 

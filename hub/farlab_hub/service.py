@@ -20,6 +20,11 @@ from .database import sqlite_url
 from .errands import Errands
 from .errors import HubServiceError, NotFoundError, NotReadyError, SiteTroubleError
 from .facts import SiteFacts
+from .identity.login import HubLogins, HubPeople
+from .identity.person import Person
+from .identity.tokens import TokenKeeper
+from .identity.view import Identity, Looked
+from .identity.words import of_error
 from .journal import Journal
 from .kernels import Kernels
 from .links import Links, SiteLink
@@ -41,7 +46,7 @@ class HubService:
 
     `upstreams` are what jobs may call, by name; `relay_url` is what agents dial (empty: the relay's
     address on this host); `database` is another one than SQLite in the state folder; `ports_host`
-    is how the hub's proxy reaches this host.
+    is how the hub's proxy reaches this host; `logins` is the hub, where users log in at one.
     """
 
     def __init__(
@@ -55,11 +60,17 @@ class HubService:
         relay_url: str = "",
         database: str = "",
         ports_host: str = LOOPBACK,
+        logins: HubLogins | None = None,
         tick: float = TICK,
     ) -> None:
         self.gatekeeper = gatekeeper
         self._links = Links(catalogue, carrier_for)
         self._accounts = Accounts()
+        self.people = HubPeople(self._links.catalogue, logins)
+        self.tokens = TokenKeeper(self._links.catalogue, logins)
+        self.identity = Identity(
+            self._links.catalogue, self.people, _Linker(self._accounts), logins, self.tokens
+        )
         self._facts = SiteFacts(self._links)
         vaults = Vault(state_dir / "submissions"), Vault(state_dir / "keys")
         self._store = Store(database or sqlite_url(state_dir), *vaults)
@@ -202,4 +213,16 @@ class HubService:
         try:
             return self._accounts.account(site, user, groups), ""
         except HubServiceError as error:
-            return None, f"{error.message}. {error.fix}".strip()
+            return None, of_error(error)
+
+
+class _Linker:
+    """The account mapping as the identity view asks it."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def account(self, site: Site, person: Person, *, fresh: bool = False) -> Looked:
+        """Return a person's account at a site; files are read anew whenever they change."""
+        found = self._accounts.account(site, person.name, person.groups)
+        return Looked(found, "none" if site.accounts is None else "file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
@@ -61,8 +62,8 @@ class HubLogins:
     async def token(self, user: str, life: float, refused: str = "") -> LoginToken:
         """Return an access token that lasts `life` seconds, if the provider's do.
 
-        It is another one than the one that was `refused` before its end. Raises `ConflictError` (login-ended) when the user must log in, `CannotCheckError` when
-        that can't be found out now.
+        It is another one than the one that was `refused` before its end. Raises `ConflictError`
+        (login-ended) when the user must log in, `CannotCheckError` when that is not known now.
         """
         mark = hashlib.sha256(refused.encode()).hexdigest() if refused else ""
         told = await self._ask("POST", user, {"life": life, "refused": mark})

@@ -113,7 +113,7 @@ class TokenKeeper:
         own = await self._logins.token(user, FRESH)
         value, ends = own.value, own.ends
         if login.exchange:
-            told = await self._exchanged(self._provider_of(login), user, own.value, audience, scope)
+            told = await self._exchanged(login, own.value, user, audience, scope)
             value, ends = str(told["access_token"]), _end_of(told)
         claims = claims_of(value)
         _must_fit(login, claims, audience, scope)
@@ -124,13 +124,15 @@ class TokenKeeper:
         return AccessToken(value, ends, own.issuer, audience, scope, enough)
 
     async def _exchanged(
-        self, provider: Provider, user: str, token: str, audience: str, scope: str
+        self, login: Login, token: str, user: str, audience: str, scope: str
     ) -> dict[str, Any]:
+        provider = self._provider_of(login)
         try:
             return await provider.exchange(token, audience, scope)
         except StaleTokenError:
+            if self._logins is None:
+                raise
             # Taken back before its end: either the login gives a new one, or it has ended.
-            assert self._logins is not None
             own = await self._logins.token(user, FRESH, refused=token)
             return await provider.exchange(own.value, audience, scope)
 

@@ -1,0 +1,74 @@
+"""Who the caller is, and fresh tokens for the caller alone."""
+
+from __future__ import annotations
+
+from .errors import ForbiddenError
+from .handlers import ApiHandler
+from .identity.views import IdentityView, SiteIdentityView, TokenRequest, TokenView
+from .operations import Answer, operation
+
+
+class _OwnHandler(ApiHandler):
+    """What only users have, and each for itself: there is no way to name another."""
+
+    async def prepare(self) -> None:
+        """Let users in, and no service."""
+        await super().prepare()
+        if not self.caller.is_user:
+            msg = f"the service {self.caller.name} is no user"
+            raise ForbiddenError(msg, "Use a user's token: only users have an identity here.")
+
+
+class IdentityHandler(_OwnHandler):
+    """The caller's login, tokens and accounts."""
+
+    @operation(
+        "Who the caller is: at the hub, towards services, and at every site",
+        Answer("Accounts may be as old as some minutes: `checked` says.", IdentityView),
+    )
+    async def get(self) -> None:
+        """Tell also what can't be checked now, and why a site is closed."""
+        caller = self.caller
+        self.answer(
+            await self.while_connected(self.service.identity.whole(caller.name, caller.groups))
+        )
+
+
+class SiteIdentityHandler(_OwnHandler):
+    """The caller's account at one site."""
+
+    @operation(
+        "Look up the caller's account at a site anew",
+        Answer("The account as it is now.", SiteIdentityView),
+        refusals=(404, 429),
+    )
+    async def post(self, site: str) -> None:
+        """Ask the site's mapping, once a second at most."""
+        caller = self.caller
+        looking = self.service.identity.check(caller.name, caller.groups, site)
+        self.answer(await self.while_connected(looking))
+
+
+class TokenHandler(_OwnHandler):
+    """A fresh access token."""
+
+    @operation(
+        "A fresh access token of the caller for an audience and a scope",
+        Answer("A token that lasts a while; never one to renew it with.", TokenView),
+        body=TokenRequest,
+        refusals=(409, 502),
+    )
+    async def post(self) -> None:
+        """Give one for a pair that the catalogue names, under `lakes:` or `login.tokens:`."""
+        wish: TokenRequest = self.read_body()
+        keeper = self.service.tokens
+        token = await keeper.token(self.caller.name, wish.audience, wish.scope)
+        self.answer(
+            TokenView(
+                access_token=token.value,
+                expires_at=token.ends,
+                issuer=token.issuer,
+                audience=token.audience,
+                scope=token.scope,
+            )
+        )
