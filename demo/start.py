@@ -1,14 +1,15 @@
 """Start the demo: hub, hub service, sites. Ctrl-C stops all of it.
 
 The HPC site is a real Slurm, where this user may run one (root, on Debian); without it the demo
-has its cloud and its quantum site.
+has its cloud and its quantum site. The DataLake is a real Rucio, where PostgreSQL and memcached
+are installed, or this user may install them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -16,14 +17,18 @@ import string
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+
+import yaml
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 sys.path.insert(0, str(REPOSITORY / "tests/real"))
 
+import lake  # noqa: E402
 from farlab_real.processes import Process, free_ports, kill_all_below  # noqa: E402
 from farlab_real.slurm import SlurmCluster, SlurmUnavailableError  # noqa: E402
 
@@ -84,13 +89,18 @@ def start_plugin(stack: ExitStack, folder: Path, name: str, driver: str) -> None
     start_process(stack, command, folder / f"{name}.log", socket_file.exists)
 
 
-def write_catalogue(folder: Path, *, with_hpc: bool) -> None:
-    """Fill in sites.yaml, without the HPC site where there is none."""
-    text = (HERE / "sites.yaml").read_text()
-    if not with_hpc:
-        text = re.sub(r"  - name: hpc\n.*?(?=  - name: quantum)", "", text, flags=re.DOTALL)
-    filled = string.Template(text).substitute(prefix=sys.prefix, sockets=folder / "sockets")
-    (folder / "sites.yaml").write_text(filled)
+def write_catalogue(folder: Path, addresses: Mapping[str, str], *, with_hpc: bool) -> None:
+    """Fill in sites.yaml, without the HPC site and the lakes that there are not."""
+    told = {"prefix": sys.prefix, "sockets": str(folder / "sockets"), **addresses}
+    filled = string.Template((HERE / "sites.yaml").read_text()).safe_substitute(told)
+    catalogue = yaml.safe_load(filled)
+    sites = [site for site in catalogue["sites"] if with_hpc or site["name"] != "hpc"]
+    for site in sites:
+        if not addresses:
+            del site["datalake"]
+    lakes = [one for one in catalogue["lakes"] if "$" not in str(one)]
+    text = yaml.safe_dump({"sites": sites, "lakes": lakes}, sort_keys=False)
+    (folder / "sites.yaml").write_text(text)
 
 
 def answers(url: str) -> bool:
@@ -102,12 +112,13 @@ def answers(url: str) -> bool:
         return False
 
 
-def start_hub(stack: ExitStack, folder: Path, port: int) -> Process:
+def start_hub(stack: ExitStack, folder: Path, port: int, addresses: Mapping[str, str]) -> Process:
     """Start JupyterHub and wait until its login page answers."""
     command = [sys.executable, "-m", "jupyterhub", "-f", str(HERE / "jupyterhub_config.py")]
     environ = {
         **os.environ,
         "FARLAB_DEMO_FOLDER": str(folder),
+        "FARLAB_DEMO_LAKES": json.dumps(addresses),
         # The first is for browsers; the others are between the demo's own programs.
         "FARLAB_DEMO_PORTS": " ".join(map(str, (port, *free_ports(4)))),
         "PATH": os.pathsep.join([str(REPOSITORY / "node_modules/.bin"), os.environ["PATH"]]),
@@ -134,16 +145,19 @@ def run(folder: Path, port: int) -> None:
     check_port(port)
     shutil.rmtree(folder / "sockets", ignore_errors=True)
     (folder / "sockets").mkdir(parents=True, mode=0o700)
-    with ExitStack() as stack:
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
         # Jobs of a real site outlive its plugin; those of the demo do not outlive the demo.
         stack.callback(kill_all_below, folder)
+        # Side by side, each with the part of the stack that ends it.
+        begun = pool.submit(lake.start_lake, stack.enter_context(ExitStack()), folder / "lake")
         slurm = start_slurm(stack)
-        write_catalogue(folder, with_hpc=slurm is not None)
+        addresses = found.addresses if (found := begun.result()) else {}
+        write_catalogue(folder, addresses, with_hpc=slurm is not None)
         start_plugin(stack, folder, "cloud", "{local: {}}")
         start_plugin(stack, folder, "quantum", "{local: {}}")
         if slurm:
             start_plugin(stack, folder, "hpc", f"{{slurm: {{conf: {slurm.conf}}}}}")
-        hub = start_hub(stack, folder, port)
+        hub = start_hub(stack, folder, port, addresses)
         print(
             f"\nFarlab is at  http://127.0.0.1:{port}\n\n"
             "Log in with any name and no password. It listens on this machine only.\n"

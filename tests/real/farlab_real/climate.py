@@ -85,7 +85,8 @@ def name_of(year: int) -> str:
 
 def zarr() -> dict[str, bytes]:
     """Return the files of a Zarr store with all years, by their names."""
-    every = xr.merge([field(year).expand_dims(year=[year]) for year in YEARS])
+    years = [field(year).expand_dims(year=[year]) for year in YEARS]
+    every = xr.merge(years, join="outer", compat="no_conflicts")
     with tempfile.TemporaryDirectory() as folder:
         every.to_zarr(
             f"{folder}/t2m.zarr", consolidated=False, encoding={"t2m": {"chunks": _CHUNKS}}

@@ -42,17 +42,21 @@ def versitygw() -> Path:
     return _built("versitygw", VERSITYGW.encode(), _build_versitygw)
 
 
+def has_versitygw() -> bool:
+    """Tell whether the S3 server is built, for those who would not wait for it."""
+    return _go() is not None and _target("versitygw", VERSITYGW.encode()).exists()
+
+
 def cache_folder() -> Path:
     """Return the folder that keeps built binaries; it outlives the clone."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "farlab"
 
 
 def _built(name: str, inputs: bytes, build: Callable[[str, Path], None]) -> Path:
-    go = shutil.which("go")
+    go = _go()
     if go is None:
         raise BuildError(f"{name}, a server of the tests, needs the command go: {INSTALL}")
-    version = subprocess.run([go, "version"], capture_output=True, check=True).stdout
-    target = cache_folder() / f"{name}-{hashlib.sha256(version + inputs).hexdigest()[:16]}"
+    target = _target(name, inputs)
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +64,15 @@ def _built(name: str, inputs: bytes, build: Callable[[str, Path], None]) -> Path
         if not target.exists():  # someone else may have built it while we waited
             build(go, target)
     return target
+
+
+def _go() -> str | None:
+    return shutil.which("go")
+
+
+def _target(name: str, inputs: bytes) -> Path:
+    version = subprocess.run(["go", "version"], capture_output=True, check=True).stdout
+    return cache_folder() / f"{name}-{hashlib.sha256(version + inputs).hexdigest()[:16]}"
 
 
 @contextmanager

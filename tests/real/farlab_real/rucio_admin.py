@@ -42,6 +42,10 @@ class RucioAdmin:
         if scope:
             self.add_scope(scope, name)
 
+    def has_account(self, name: str) -> bool:
+        """Tell whether there is an account."""
+        return any(row["account"] == name for row in self.rows("/accounts/"))
+
     def add_certificate(self, account: str, subject: str) -> None:
         """Let whoever has a certificate with this subject log in to an account."""
         identity = {"identity": subject, "authtype": "X509", "email": "", "default": True}
@@ -114,6 +118,13 @@ class RucioAdmin:
         wanted = {"dids": [{"scope": scope, "name": name}], "rse_expression": rse, "copies": 1}
         wanted |= {"account": self.account, "grouping": "DATASET", "lifetime": None, **more}
         return str(self.call("POST", "/rules/", wanted)[0])
+
+    def rows(self, path: str) -> list[dict[str, Any]]:
+        """Return a list that Rucio gives in a line for each row."""
+        told = self.call("GET", path)
+        if isinstance(told, str):
+            return [json.loads(line) for line in told.splitlines() if line.strip()]
+        return told if isinstance(told, list) else [told]
 
     def call(self, method: str, path: str, body: Any = None, *, again: bool = True) -> Any:
         """Make a call; return the JSON of the answer, or its text."""

@@ -1,8 +1,8 @@
 """The lake of the tutorial and of the demo: a real Rucio with a small data set, and what is beside.
 
     with TutorialLake(folder) as lake:
-        lake.add_user("alice", lake.file_of("alice"))
-        lake.catalogue()    # what sites.yaml has under `lakes:`
+        lake.add_user("alice", home)    # her logins are in home/.lakes
+        lake.addresses                  # of the lakes in demo/sites.yaml
 
 Three RSEs, each a folder: CLOUD and HPC, which the sites of these names read, and ARCHIVE, from
 which data has to be brought. A stand-in for FTS carries the files, because no FTS can be installed.
@@ -14,16 +14,19 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import permutations
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from farlab_real import climate
 from farlab_real.fts_stand_in import FtsStandIn
 from farlab_real.postgres import RunningPostgres
+from farlab_real.rucio_admin import RucioAdmin
+from farlab_real.rucio_conf import ROOT_PASSWORD
 from farlab_real.rucio_daemons import RunningDaemons
 from farlab_real.rucio_server import RunningRucio
 from farlab_real.tutorial_stac import PublicFolder, write_catalogue
@@ -33,8 +36,6 @@ SCOPE = "climate"
 RSES = ("CLOUD", "HPC", "ARCHIVE")
 RESULTS, STAC = "results", "stac"
 """The buckets of the store."""
-NAME, STORE, CATALOGUE = "rucio", "store", "catalogue"
-"""The lakes' names in the catalogue."""
 
 
 class TutorialLake:
@@ -86,35 +87,15 @@ class TutorialLake:
         """The folder of the STAC catalogue; a bucket, where there is a store."""
         return self.store.bucket(STAC) if self.store else self.folder / STAC
 
-    def catalogue(self, login_file: str) -> list[dict[str, Any]]:
-        """Return the lakes as sites.yaml describes them; `{lake}` in the path is a lake's name."""
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where each of the lakes is."""
+        store = {"store": self.store.endpoint} if self.store else {}
+        return {"rucio": self.rucio.url, **store, "stac": f"{self.public_url}/catalog.json"}
 
-        def login(lake: str) -> dict[str, str]:
-            return {"file": login_file.format(lake=lake)}
-
-        rucio: dict[str, Any] = {"url": self.rucio.url, "identity": {"userpass": login(NAME)}}
-        lakes = [{"name": NAME, "title": "Rucio", "rucio": rucio}]
-        if self.store:
-            s3: dict[str, Any] = {"url": self.store.endpoint, "region": self.store.region}
-            s3 |= {"identity": {"keys": login(STORE)}}
-            lakes.append({"name": STORE, "title": "Object store", "s3": s3})
-        stac = {"url": f"{self.public_url}/catalog.json"}
-        return [*lakes, {"name": CATALOGUE, "title": "STAC catalogue", "stac": stac}]
-
-    def add_user(self, account: str, login_file: str) -> None:
-        """Make an account with a scope and quotas, and write its logins to files of its own.
-
-        Rucio's own permissions let nobody else add replicas, so everybody is an administrator.
-        """
-        admin = self.rucio.admin
-        password = secrets.token_urlsafe(16)
-        admin.add_user(account, password, f"user.{account}")
-        admin.call("POST", f"/accounts/{account}/attr/admin", {"key": "admin", "value": "true"})
-        for rse in RSES:
-            admin.allow(account, rse)
-        write_login(Path(login_file.format(lake=NAME)), account, password)
-        if self.store:
-            write_login(Path(login_file.format(lake=STORE)), self.store.key, self.store.secret)
+    def add_user(self, account: str, home: Path) -> None:
+        """Make an account, and put its logins into its home."""
+        add_user(self.addresses, account, home)
 
     def _make_rses(self, fts: str) -> None:
         admin = self.rucio.admin
@@ -155,7 +136,26 @@ class TutorialLake:
         admin.call("POST", f"/dids/{SCOPE}/{name}/meta", {"meta": about})
 
 
-def write_login(file: Path, username: str, password: str) -> None:
+def add_user(addresses: Mapping[str, str], account: str, home: Path) -> None:
+    """Make an account with a scope and quotas, and put its logins into its home.
+
+    Rucio's own permissions let nobody else add replicas, so everybody is an administrator.
+    """
+    admin = RucioAdmin(addresses["rucio"], "root", ROOT_PASSWORD)
+    logins = home / ".lakes"
+    if admin.has_account(account):
+        return
+    password = secrets.token_urlsafe(16)
+    admin.add_user(account, password, f"user.{account}")
+    admin.call("POST", f"/accounts/{account}/attr/admin", {"key": "admin", "value": "true"})
+    for rse in RSES:
+        admin.allow(account, rse)
+    _write_login(logins / "rucio.json", account, password)
+    if "store" in addresses:
+        _write_login(logins / "store.json", RunningVersitygw.key, RunningVersitygw.secret)
+
+
+def _write_login(file: Path, username: str, password: str) -> None:
     """Write a login to a file that nobody else may read."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file.unlink(missing_ok=True)
