@@ -39,6 +39,7 @@ class Store:
 
     def __init__(self, url: str, vault: Vault, keys: Vault) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="farlab-store")
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="farlab-reader")
         self._vault = vault
         self._keys = keys
         self._engines = [open_engine(url, synced=synced) for synced in (False, True)]
@@ -56,21 +57,33 @@ class Store:
         """Finish what is being written and close the database."""
         for engine in self._engines:
             await self._run(engine.dispose)
-        self._thread.shutdown(wait=True)
+        for thread in (self._reader, self._thread):
+            thread.shutdown(wait=True)
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def _run(self, work: Callable[[], T], thread: ThreadPoolExecutor | None = None) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(thread or self._thread, work)
         except OperationalError as error:
             msg = f"the service's database does not answer: {error.orig}"
             raise CannotCheckError(msg, "Try again in a moment.", code="no-database") from error
 
-    async def _do(self, work: Callable[[Session], T], *, synced: bool = False) -> T:
+    async def transact(self, work: Callable[[Session], T], *, synced: bool = False) -> T:
+        """Do something in one transaction; with `synced` the disk has it when this returns."""
+
         def transaction() -> T:
             with self._sessions[synced].begin() as session:
                 return work(session)
 
         return await self._run(transaction)
+
+    async def look(self, work: Callable[[Session], T]) -> T:
+        """Look up what may take long, beside the changes, which go on meanwhile."""
+
+        def transaction() -> T:
+            with self._sessions[0].begin() as session:
+                return work(session)
+
+        return await self._run(transaction, self._reader)
 
     async def add(
         self,
@@ -78,10 +91,12 @@ class Store:
         submission: Mapping[str, Any],
         admit: Callable[[Crowd], None],
         key: str = "",
+        also: Callable[[Session], None] = lambda session: None,
     ) -> Workload:
         """Write a new workload, what its job is started with, and its kernel's key if it has one.
 
-        `admit` is shown what lives beside it, and raises if it is one too many.
+        `admit` is shown what lives beside it, and raises if it is one too many; `also` is done in
+        the same transaction and may raise, too.
         """
         # In another thread: the store's own has the disk to wait for as well.
         await asyncio.to_thread(self._vault.put, workload.uid, submission)
@@ -94,10 +109,11 @@ class Store:
             session.add(row)
             session.flush()
             _note(session, row)
+            also(session)
             return row.view(_events(session, row.uid))
 
         try:
-            return await self._do(work, synced=True)
+            return await self.transact(work, synced=True)
         except BaseException:
             self._vault.drop(workload.uid)
             self._keys.drop(workload.uid)
@@ -114,7 +130,7 @@ class Store:
             row = session.get(WorkloadRow, uid)
             return row.view(_events(session, uid, after)) if row else None
 
-        return await self._do(work)
+        return await self.transact(work)
 
     async def find(
         self,
@@ -133,7 +149,7 @@ class Store:
             if value is not None:
                 query = query.where(getattr(WorkloadRow, name) == value)
         query = query.order_by(WorkloadRow.created.desc()).limit(newest)
-        found = await self._do(lambda session: [row.view() for row in session.scalars(query)])
+        found = await self.transact(lambda session: [row.view() for row in session.scalars(query)])
         return found[::-1]
 
     async def change(self, uid: str, change: Change) -> Workload | None:
@@ -153,7 +169,7 @@ class Store:
             return row.view()
 
         ends = change.state in ENDED
-        changed = await self._do(work, synced=ends)
+        changed = await self.transact(work, synced=ends)
         if ends and changed is not None:
             await self._run(lambda: self._vault.drop(uid))
             await self._run(lambda: self._keys.drop(uid))
@@ -172,7 +188,7 @@ class Store:
             row.tries += 1
             return self._vault.get(uid) or {}
 
-        return await self._do(work)
+        return await self.transact(work)
 
     async def record_submission(self, uid: str, job_id: str, message: str) -> Workload | None:
         """Write the job's id and erase what was sent; None when the workload has ended."""
@@ -191,7 +207,7 @@ class Store:
             _apply(session, row, change)
             return row.view()
 
-        found = await self._do(work)
+        found = await self.transact(work)
         await self._run(lambda: self._vault.drop(uid))
         return found
 
@@ -205,7 +221,7 @@ class Store:
             row.agent = row.agent or instance
             return row.agent
 
-        return await self._do(work, synced=True)
+        return await self.transact(work, synced=True)
 
     async def move(self, uid: str, listeners: Mapping[int, int], address: str) -> None:
         """Write the ports of this host that lead to a workload."""
@@ -216,7 +232,7 @@ class Store:
                 row.listeners = {str(port): listen for port, listen in listeners.items()}
                 row.address, row.updated = address, now()
 
-        await self._do(work)
+        await self.transact(work)
 
     async def mark_cleaned(self, uid: str) -> None:
         """Write that nothing of an ended workload is left at its site."""
@@ -226,7 +242,7 @@ class Store:
             if row is not None:
                 row.cleaned, row.updated = True, now()
 
-        await self._do(work)
+        await self.transact(work)
 
 
 def _row(workload: Workload) -> WorkloadRow:
