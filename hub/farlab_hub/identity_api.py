@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from .auth import Caller
 from .errors import ForbiddenError
 from .handlers import ApiHandler
 from .identity.views import IdentityView, SiteIdentityView, TokenRequest, TokenView
 from .operations import Answer, operation
 
 
-class _OwnHandler(ApiHandler):
-    """What only users have, and each for itself: there is no way to name another."""
-
-    async def prepare(self) -> None:
-        """Let users in, and no service."""
-        await super().prepare()
-        if not self.caller.is_user:
-            msg = f"the service {self.caller.name} is no user"
-            raise ForbiddenError(msg, "Use a user's token: only users have an identity here.")
+def _must_be_user(caller: Caller) -> None:
+    """Raise `ForbiddenError` for services: what is here, each user has for itself alone."""
+    if not caller.is_user:
+        msg = f"the service {caller.name} is no user"
+        raise ForbiddenError(msg, "Use a user's token: only users have an identity here.")
 
 
-class IdentityHandler(_OwnHandler):
+class IdentityHandler(ApiHandler):
     """The caller's login, tokens and accounts."""
 
     @operation(
@@ -29,12 +26,13 @@ class IdentityHandler(_OwnHandler):
     async def get(self) -> None:
         """Tell also what can't be checked now, and why a site is closed."""
         caller = self.caller
+        _must_be_user(caller)
         self.answer(
             await self.while_connected(self.service.identity.whole(caller.name, caller.groups))
         )
 
 
-class SiteIdentityHandler(_OwnHandler):
+class SiteIdentityHandler(ApiHandler):
     """The caller's account at one site."""
 
     @operation(
@@ -45,11 +43,12 @@ class SiteIdentityHandler(_OwnHandler):
     async def post(self, site: str) -> None:
         """Ask the site's mapping, once a second at most."""
         caller = self.caller
+        _must_be_user(caller)
         looking = self.service.identity.check(caller.name, caller.groups, site)
         self.answer(await self.while_connected(looking))
 
 
-class TokenHandler(_OwnHandler):
+class TokenHandler(ApiHandler):
     """A fresh access token."""
 
     @operation(
@@ -60,6 +59,7 @@ class TokenHandler(_OwnHandler):
     )
     async def post(self) -> None:
         """Give one for a pair that the catalogue names, under `lakes:` or `login.tokens:`."""
+        _must_be_user(self.caller)
         wish: TokenRequest = self.read_body()
         keeper = self.service.tokens
         token = await keeper.token(self.caller.name, wish.audience, wish.scope)
