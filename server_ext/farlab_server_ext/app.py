@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .own_service import OwnService
 
 
-SERVICE_PATHS = r"(?:sites|workloads)(?:/[^?]*)?"
+SERVICE_PATHS = r"(?:sites|workloads|identity|usage)(?:/[^?]*)?"
 
 
 class FarlabServerApp(ExtensionApp):

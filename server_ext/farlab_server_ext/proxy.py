@@ -15,8 +15,8 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from .handlers import AUTH_RESOURCE
+from .service_address import address_of_service
 
-TOKENS = ("FARLAB_API_TOKEN", "JUPYTERHUB_API_TOKEN")
 PASSED = ("Accept", "Content-Type", "Last-Event-ID")
 RETURNED = ("Content-Type", "Cache-Control", "X-Accel-Buffering", "Allow")
 CONNECT_TIME = 10.0  # seconds
@@ -24,7 +24,10 @@ SILENCE = 120.0  # seconds; the service says something more often, and waits 60 
 
 
 class ServiceHandler(APIHandler):
-    """`farlab/api/sites`, `farlab/api/workloads...`: what docs/openapi.json describes."""
+    """`farlab/api/sites`, `farlab/api/workloads...`: what docs/openapi.json describes.
+
+    But not `token`: a browser needs none, and a page that it shows must not get one.
+    """
 
     auth_resource = AUTH_RESOURCE
     _passing: asyncio.Task[None] | None = None
@@ -53,7 +56,7 @@ class ServiceHandler(APIHandler):
             self._passing.cancel()
 
     async def _pass_on(self, path: str) -> None:
-        url = os.environ.get("FARLAB_API_URL", "")
+        url, _ = address_of_service(os.environ)
         if not url:
             fix = "On a laptop, set c.FarlabServerApp.catalogue to the file with your sites."
             self._refuse(404, "not-configured", "This server has no Farlab service.", fix)
@@ -103,7 +106,7 @@ class ServiceHandler(APIHandler):
         return None if self.get_query_argument("follow", "") else SILENCE
 
     def _told(self) -> dict[str, str]:
-        token = next((os.environ[name] for name in TOKENS if os.environ.get(name)), "")
+        _, token = address_of_service(os.environ)
         sent = {name: self.request.headers[name] for name in PASSED if name in self.request.headers}
         return sent | {"Authorization": f"Bearer {token}"}
 

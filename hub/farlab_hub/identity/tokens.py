@@ -100,6 +100,10 @@ class TokenKeeper:
         return known
 
     async def _must_be_named(self, audience: str, scope: str) -> None:
+        if self._logins is None or (await self._catalogue()).login is None:
+            msg = "there is no login here that gives tokens"
+            fix = "Put a token into a file, and name it in $FARLAB_TOKEN_FILE of the server."
+            raise ForbiddenError(msg, fix, code="no-login")
         named = {(one.audience or "", one.scope) for one in await self.wanted()}
         if (audience, scope) not in named:
             msg = f"no token is given for the audience {audience!r} and the scope {scope!r}"
