@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import unquote
 
+from farlab_sites.entitlements import Entitlement, EntitlementError
 from farlab_sites.login import Login
 
 ENTITLEMENTS = ("eduperson_entitlement", "entitlements")
 
-# AARC-G069: NAMESPACE:group:GROUP[:SUBGROUP]*[:role=ROLE][#AUTHORITY]
-_ENTITLEMENT = re.compile(
-    r"urn:[^#]+?:group:(?P<path>[^#:=]+(?::[^#:=]+)*)(?::role=(?P<role>[^#:=]+))?"
-    r"(?:#(?P<authority>[^#]+))?"
-)
 LONGEST = 255  # characters of a hub group's name
 MEMBER = "member"
 
@@ -39,13 +33,17 @@ def groups_of(login: Login, claims: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in found if name.isprintable() and 0 < len(name) <= LONGEST)
 
 
-def _group(entitlement: str, authorities: Iterable[str] | None) -> str:
-    match = _ENTITLEMENT.fullmatch(entitlement)
-    if match is None or (authorities is not None and match["authority"] not in authorities):
+def _group(text: str, authorities: Iterable[str] | None) -> str:
+    """Return the hub group that an entitlement stands for; empty where it stands for none."""
+    try:
+        one = Entitlement.parse(text)
+    except EntitlementError:
         return ""
-    path = ":".join(unquote(part) for part in match["path"].split(":"))
-    role = match["role"]
-    return path if role in (None, MEMBER) else f"{path}:role={unquote(role)}"
+    if authorities is not None and one.authority not in authorities:
+        return ""
+    # A colon within a component would look like a subgroup's.
+    path = ":".join(part.replace(":", "%3A") for part in one.path)
+    return path if one.role in (None, MEMBER) else f"{path}:role={one.role}"
 
 
 def _texts(value: Any) -> list[str]:
