@@ -39,7 +39,7 @@ def _group(text: str, authorities: Iterable[str] | None) -> str:
         one = Entitlement.parse(text)
     except EntitlementError:
         return ""
-    if authorities is not None and one.authority not in authorities:
+    if authorities is not None and (one.authority or "") not in authorities:
         return ""
     # A colon within a component would look like a subgroup's.
     path = ":".join(part.replace(":", "%3A") for part in one.path)
