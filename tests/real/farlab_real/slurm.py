@@ -69,7 +69,7 @@ class SlurmCluster(Running):
     def start(self) -> Self:
         """Start the cluster and return when every node is idle."""
         try:
-            check_machine()
+            check_machine(accounting=self.shape.accounting)
             self._supervisor = self._supervise()
             self._answer("slurm_conf")
         except BaseException:
@@ -80,7 +80,8 @@ class SlurmCluster(Running):
     def _supervise(self) -> subprocess.Popen[str]:
         argv = [sys.executable, "-m", "farlab_real.slurm", "--folder", str(self.folder)]
         for name, value in asdict(self.shape).items():
-            argv += [f"--{name.replace('_', '-')}", str(value)]
+            text = str(int(value) if isinstance(value, bool) else value)
+            argv += [f"--{name.replace('_', '-')}", text]
         return subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -125,7 +126,7 @@ class SlurmCluster(Running):
         self._answer("done")
 
     def freeze(self, daemon: str = "slurmctld") -> None:
-        """Stop a daemon with SIGSTOP: it neither answers nor ends. `slurmctld` or `slurmd NODE`."""
+        """Stop a daemon with SIGSTOP: it neither answers nor ends. `slurmctld`, `slurmdbd`, `slurmd NODE`."""
         self._tell("freeze", daemon)
 
     def thaw(self, daemon: str = "slurmctld") -> None:
@@ -187,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = vars(_arguments(argv))
     folder = options.pop("folder").resolve()
     try:
-        check_machine()
+        check_machine(accounting=bool(options["accounting"]))
     except SlurmUnavailableError as error:
         _print({"error": str(error)})
         return 1

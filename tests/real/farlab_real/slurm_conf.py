@@ -10,6 +10,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from farlab_real import slurmdbd
+
 NVIDIA_MAJOR = 195
 
 
@@ -34,6 +36,8 @@ class ClusterShape:
     """Seconds for which Slurm remembers an ended job."""
     kill_wait: int = 10
     """Seconds between SIGTERM and SIGKILL at a job's end."""
+    accounting: bool = False
+    """Whether a slurmdbd keeps the jobs: takes some seconds and a database server."""
 
     def node_names(self) -> list[str]:
         """Return every node's name, in the order of the partitions gpu, cpu, quantum."""
@@ -61,6 +65,11 @@ class ClusterPaths:
     def munge_key(self) -> Path:
         """The key of this cluster's munged, readable by root alone."""
         return self.folder / "munge-private" / "munge.key"
+
+    @property
+    def dbd(self) -> slurmdbd.DbdPaths:
+        """The files of the cluster's accounting."""
+        return slurmdbd.DbdPaths(self.folder)
 
     @property
     def logs(self) -> Path:
@@ -95,11 +104,14 @@ def _is_free(port: int) -> bool:
 def write_files(paths: ClusterPaths, shape: ClusterShape) -> None:
     """Write every file that the daemons need; jobs of any local account can use the cluster."""
     make_folders(paths)
-    ports = free_ports(1 + len(shape.node_names()))
+    ports = free_ports(2 + len(shape.node_names()))
     make_devices(paths.devices, [*(f"nvidia{n}" for n in range(shape.gpus)), "qpu0"])
     (paths.folder / "gres.conf").write_text(gres_conf(paths, shape))
     paths.conf.write_text(slurm_conf(paths, shape, ports))
     paths.conf.chmod(0o644)
+    if shape.accounting:
+        log = paths.logs / "slurmdbd.log"
+        slurmdbd.write_conf(paths.dbd, munge=paths.munge_socket, log=log, port=ports[-1])
 
 
 def make_folders(paths: ClusterPaths) -> None:
@@ -170,10 +182,8 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
 SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,default_queue_depth=10000,\
 bf_interval=2,bf_continue
-AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 DefMemPerCPU=512
-JobAcctGatherType=jobacct_gather/none
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SlurmdParameters=config_overrides
 GresTypes=gpu,qpu
@@ -186,7 +196,17 @@ SlurmctldTimeout=300
 SlurmdTimeout=300
 MessageTimeout=30
 """
-    return head + "\n".join([*node_lines(shape, host, ports[1:]), *partition_lines(shape), ""])
+    head += accounting_lines(paths, shape, ports[-1])
+    return head + "\n".join([*node_lines(shape, host, ports[1:-1]), *partition_lines(shape), ""])
+
+
+def accounting_lines(paths: ClusterPaths, shape: ClusterShape, port: int) -> str:
+    """Return who keeps the jobs that have ended."""
+    if shape.accounting:
+        munge = paths.munge_socket
+        return slurmdbd.slurm_lines(munge=munge, port=port, gpu_type=shape.gpu_type)
+    storage, gather = "accounting_storage/none", "jobacct_gather/none"
+    return f"AccountingStorageType={storage}\nJobAcctGatherType={gather}\n"
 
 
 def node_lines(shape: ClusterShape, host: str, ports: list[int]) -> list[str]:

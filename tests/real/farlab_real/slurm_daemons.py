@@ -16,10 +16,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from farlab_real import mariadb
 from farlab_real.slurm_conf import ClusterPaths, ClusterShape, write_files
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
 INSTALL = "apt-get install slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
+NEEDED_TO_ACCOUNT = ("slurmdbd", "mariadbd", "sacctmgr")
+INSTALL_TO_ACCOUNT = "apt-get install slurmdbd slurm-wlm-mysql-plugin mariadb-server-core"
 PR_SET_CHILD_SUBREAPER = 36
 START = 120.0  # seconds; long, for a slow machine
 ATTEMPTS = 3
@@ -34,11 +37,17 @@ class DaemonEndedError(RuntimeError):
     """A daemon did not stay up; the message holds its last words."""
 
 
-def check_machine() -> None:
+def check_machine(*, accounting: bool = False) -> None:
     """Raise SlurmUnavailableError when a program is missing or this is not root."""
     missing = [name for name in NEEDED if shutil.which(name, path=SEARCH) is None]
     if missing:
         raise SlurmUnavailableError(f"{', '.join(missing)} not found; run: {INSTALL}")
+    if accounting:
+        missing = [name for name in NEEDED_TO_ACCOUNT if shutil.which(name, path=SEARCH) is None]
+        if missing:
+            raise SlurmUnavailableError(
+                f"{', '.join(missing)} not found; run: {INSTALL_TO_ACCOUNT}"
+            )
     if os.geteuid() != 0:
         raise SlurmUnavailableError(
             "a Slurm that runs jobs of several accounts needs root; run this as root"
@@ -54,6 +63,7 @@ class Daemons:
         self.shape = shape
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.env = {"PATH": SEARCH, "SLURM_CONF": str(self.paths.conf), "LANG": "C.UTF-8"}
+        self.env |= self.paths.dbd.env
 
     def start_all(self) -> None:
         """Start everything and return when every node is idle."""
@@ -70,13 +80,31 @@ class Daemons:
         write_files(self.paths, self.shape)
         self.start("munged")
         self._wait_for(self.paths.munge_socket.exists, "munged's socket")
+        if self.shape.accounting:
+            self._start_accounting()
         self.start("slurmctld")
         for name in self.shape.node_names():
             self.start(f"slurmd {name}")
         self._wait_for(self._all_idle, "idle nodes")
 
+    def _start_accounting(self) -> None:
+        """Start the database and slurmdbd, and let it know the cluster: root has an account then."""
+        folder = self.paths.dbd.database
+        shutil.rmtree(folder, ignore_errors=True)
+        mariadb.prepare(folder, shutil.which("mariadbd", path=SEARCH) or "mariadbd")
+        self.start("mariadbd")
+        self._wait_for(mariadb.socket_path(folder).exists, "MariaDB's socket")
+        self.start("slurmdbd")
+        self._wait_for(lambda: self._sacctmgr("list", "cluster"), "slurmdbd")
+        self._sacctmgr("add", "cluster", "farlab")
+
+    def _sacctmgr(self, *argv: str) -> bool:
+        """Tell slurmdbd something; False when it does not answer."""
+        self._fail_on_ended()
+        return bool(self.run("sacctmgr", "--immediate", "--verbose", *argv))
+
     def start(self, name: str) -> None:
-        """Start one daemon: `munged`, `slurmctld` or `slurmd NODE`."""
+        """Start one daemon: `munged`, `mariadbd`, `slurmdbd`, `slurmctld` or `slurmd NODE`."""
         if name in self.running and self.running[name].poll() is None:
             return
         log = self.paths.logs / f"{name.replace(' ', '-')}.out"
@@ -90,6 +118,10 @@ class Daemons:
         program = shutil.which(kind, path=SEARCH) or kind
         if kind == "munged":
             return self._munged_argv(program)
+        if kind == "mariadbd":
+            return mariadb.argv(self.paths.dbd.database, program)
+        if kind == "slurmdbd":
+            return [program, "-D"]
         if kind == "slurmctld":
             return [program, "-D", "-f", str(self.paths.conf)]
         return [program, "-D", "-N", node, "-f", str(self.paths.conf)]
@@ -133,12 +165,15 @@ class Daemons:
         return done.stdout
 
     def _all_idle(self) -> bool:
-        for name, process in self.running.items():
-            if process.poll() is not None:
-                raise DaemonEndedError(f"{name} ended at once: {self._last_words(name)}")
+        self._fail_on_ended()
         states = self.run("sinfo", "-h", "-N", "-o", "%N %t").split("\n")
         idle = {line.split()[0] for line in states if line.endswith(" idle")}
         return idle >= set(self.shape.node_names())
+
+    def _fail_on_ended(self) -> None:
+        for name, process in self.running.items():
+            if process.poll() is not None:
+                raise DaemonEndedError(f"{name} ended at once: {self._last_words(name)}")
 
     def _last_words(self, name: str) -> str:
         lines = (self.paths.logs / f"{name.replace(' ', '-')}.out").read_text().splitlines()
@@ -159,8 +194,8 @@ class Daemons:
                 process.send_signal(signal.SIGCONT)
         if "slurmctld" in self.running and self.running["slurmctld"].poll() is None:
             self._end_jobs()
-        for kind in ("slurmd", "slurmctld", "munged"):
-            self._terminate([p for name, p in self.running.items() if name.startswith(kind)])
+        for kind in ("slurmd", "slurmctld", "slurmdbd", "mariadbd", "munged"):
+            self._terminate([p for name, p in self.running.items() if name.split()[0] == kind])
         kill_descendants()
         self.running.clear()
 
