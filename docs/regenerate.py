@@ -24,7 +24,7 @@ ORDER = ["Site", "Carrier", "Direct", "Kubernetes", "Relay", "Accounts", "Alise"
 ORDER += ["SiteAccounting", "Watts", "Benchmark", "Accounting", "Budget", "Unit", "Window"]
 ORDER += ["Profile", "Size", "Partition", "Image", "OtherImage"]
 ORDER += ["SiteDatalake", "Lake", "Rucio", "RucioIdentity", "Webdav", "WebdavIdentity"]
-ORDER += ["S3", "S3Identity", "Keys", "Stac", "Oidc", "Userpass", "X509"]
+ORDER += ["S3", "S3Identity", "Keys", "Stac", "Registered", "Oidc", "Userpass", "X509"]
 
 
 def main() -> None:

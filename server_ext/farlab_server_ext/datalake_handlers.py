@@ -108,6 +108,14 @@ def text(body: dict[str, Any], key: str, default: str | None = None) -> str:
     return value
 
 
+def mapping(body: dict[str, Any], key: str, default: Any = None) -> dict[str, Any]:
+    """Return an object of a request."""
+    value = body.get(key, default)
+    if not isinstance(value, dict):
+        raise LakeError("wrong-input", f'"{key}" is no object.', "Write keys and values.")
+    return value
+
+
 def texts(body: dict[str, Any], key: str) -> list[str]:
     """Return a list of texts of a request."""
     value = body.get(key)
@@ -161,10 +169,19 @@ class EntriesHandler(LakeHandler):
     @web.authenticated
     @authorized
     async def post(self, name: str) -> None:
-        """Make an entry of a `kind` at a `path`: a folder, a dataset, a container."""
+        """Make an entry of a `kind` at a `path`: a folder, a dataset, a container.
+
+        A dataset or container of a Rucio may have `metadata`, and end after so many `days`.
+        """
         body = self.body()
         kind: Any = text(body, "kind")
-        entry = await self.lakes.get(name).create(text(body, "path"), kind)
+        path, lake = text(body, "path"), self.lakes.get(name)
+        keys = mapping(body, "metadata", {})
+        days = None if body.get("days") is None else whole(body, "days", None)
+        if keys or days is not None:
+            entry = await self.rucio(name).create(path, kind, keys, days)
+        else:
+            entry = await lake.create(path, kind)
         self.reply(asdict(entry), 201)
 
     @web.authenticated
@@ -182,27 +199,36 @@ class SearchHandler(LakeHandler):
     @web.authenticated
     @authorized
     async def get(self, name: str) -> None:
-        """Search by `text`, `path`, `kind`, `metadata` (a JSON object), `bbox` and `time`."""
+        """Search by `text`, `path`, `kind`, `metadata` (a JSON object), `bbox` and `time`.
+
+        In a STAC catalogue also by `intersects` (a GeoJSON geometry) and `collections`.
+        """
         kind: Any = self.argument("kind")
         query = Query(
             text=self.argument("text"),
             path=self.argument("path"),
             kind=kind,
-            metadata=self._metadata(),
+            metadata={str(key): str(value) for key, value in self._json("metadata", {}).items()},
             bbox=self._bbox(),
+            intersects=self._json("intersects", None),
+            collections=tuple(one for one in self.argument("collections").split(",") if one),
             time=self.argument("time"),
         )
         limit = self.number("limit", PAGE)
         page = await self.lakes.get(name).search(query, self.argument("cursor"), limit)
         self.reply(asdict(page))
 
-    def _metadata(self) -> dict[str, str]:
+    def _json(self, name: str, default: Any) -> Any:
+        """Return a JSON object of the query."""
+        given = self.argument(name)
         try:
-            wanted = json.loads(self.argument("metadata") or "{}")
-            return {str(key): str(value) for key, value in wanted.items()}
-        except (ValueError, AttributeError):
-            words = '"metadata" is no JSON object.'
-            raise LakeError("wrong-input", words, 'Write {"key": "value"}.') from None
+            found = json.loads(given) if given else default
+        except (ValueError, RecursionError):
+            found = given
+        if given and not isinstance(found, dict):
+            words = f'"{name}" is no JSON object.'
+            raise LakeError("wrong-input", words, 'Write {"key": "value"}.')
+        return found
 
     def _bbox(self) -> tuple[float, float, float, float] | None:
         given = self.argument("bbox")
@@ -222,8 +248,14 @@ class DetailsHandler(LakeHandler):
     @web.authenticated
     @authorized
     async def get(self, name: str) -> None:
-        """Answer with the entry, its metadata, its parents and its path on this machine."""
-        self.reply(asdict(await self.lakes.get(name).details(self.argument("path"))))
+        """Answer with the entry, its metadata, its parents and its path on this machine.
+
+        `more` of a data identifier's entry has in `item` where its STAC item is, if it names one.
+        """
+        found = asdict(await self.lakes.get(name).details(self.argument("path")))
+        if item := self.lakes.item_place(found["metadata"]):
+            found["entry"]["more"] = {**found["entry"]["more"], "item": item}
+        self.reply(found)
 
 
 class PreviewHandler(LakeHandler):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 
-from .datalake.lake import LakeError
 from .datalake.registry import Lakes
-from .datalake_handlers import LAKE, LakeHandler, text, texts, whole
+from .datalake_handlers import LAKE, LakeHandler, mapping, text, texts, whole
 
 RULE = rf"{LAKE}/rules/([0-9a-f]+)"
 
@@ -97,13 +95,28 @@ class MetadataHandler(LakeHandler):
     @web.authenticated
     @authorized
     async def patch(self, name: str) -> None:
-        """Set the keys of `changes` at `path`; null removes one."""
-        body = self.body()
-        changes: Any = body.get("changes")
-        if not isinstance(changes, dict):
-            raise LakeError("wrong-input", '"changes" is no object.', "Write keys and values.")
-        lake, path = self.rucio(name), text(body, "path")
-        await lake.set_metadata(path, changes)
+        """Set the keys of `changes` at `path`, or those of `many` paths; null removes one."""
+        body, lake = self.body(), self.rucio(name)
+        if "many" in body:
+            many = mapping(body, "many")
+            await lake.set_many({path: mapping(many, path) for path in many})
+            self.reply({"changed": len(many)})
+            return
+        path = text(body, "path")
+        await lake.set_metadata(path, mapping(body, "changes"))
+        self.reply(asdict(await lake.details(path)))
+
+
+class LifetimeHandler(LakeHandler):
+    """`lakes/NAME/lifetime`: when a data identifier ends."""
+
+    @web.authenticated
+    @authorized
+    async def patch(self, name: str) -> None:
+        """Let the one at `path` end `days` from now; null: never."""
+        body, lake = self.body(), self.rucio(name)
+        path = text(body, "path")
+        await lake.keep(path, None if body.get("days") is None else whole(body, "days", None))
         self.reply(asdict(await lake.details(path)))
 
 
@@ -147,6 +160,7 @@ def rucio_routes(lakes: Lakes) -> list[tuple[str, type[LakeHandler], dict[str, L
         rf"{LAKE}/rules": RulesHandler,
         RULE: RuleHandler,
         rf"{LAKE}/metadata": MetadataHandler,
+        rf"{LAKE}/lifetime": LifetimeHandler,
         rf"{LAKE}/attachments": AttachmentsHandler,
         rf"{LAKE}/closed": ClosedHandler,
     }

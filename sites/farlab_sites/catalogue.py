@@ -32,7 +32,7 @@ from farlab_sites.fields import (
 )
 from farlab_sites.identity import Accounts, Membership
 from farlab_sites.images import Runtime, image_problem, pattern_problem
-from farlab_sites.lakes import Lake, SiteDatalake, lake_problem
+from farlab_sites.lakes import Lake, SiteDatalake, lake_problem, scope_problem
 from farlab_sites.login import Login
 from farlab_sites.models import Model, OneOf, refuse_duplicates
 from farlab_sites.publishing import Target, target_problem
@@ -400,6 +400,9 @@ class Catalogue(Model):
     def _lakes_fit(self) -> Self:
         """Refuse two lakes of the same name, and sites at lakes that are not there."""
         refuse_duplicates("lakes", self.lakes)
+        for number, lake in enumerate(self.lakes):
+            if problem := scope_problem(lake, self.lakes):
+                raise wrong(*problem, ("lakes", number, "stac", "registered"))
         for number, site in enumerate(self.sites):
             if site.datalake and (problem := lake_problem(site.datalake, self.lakes)):
                 raise wrong(*problem, ("sites", number, "datalake", "lake"))

@@ -137,8 +137,19 @@ class S3(_Endpoint):
     )
 
 
+class Registered(Model):
+    """The scope of a Rucio in which a STAC catalogue's assets are registered."""
+
+    lake: Label = Field(description="Name of the Rucio lake.")
+    scope: Word = Field(description="The scope, which is for this catalogue only.")
+
+
 class Stac(_Endpoint):
     """A STAC API, or a static catalogue (its `catalog.json`)."""
+
+    registered: Registered | None = Field(
+        default=None, description="Where its assets are data identifiers, if anywhere."
+    )
 
     identity: WebdavIdentity | None = Field(
         default=None, description="Who a user is there; absent: open to everyone."
@@ -175,6 +186,25 @@ class SiteDatalake(Model):
         description="Where the RSE's files are on the site's machines; absent: where the RSE's "
         "own paths say.",
     )
+    pfn_prefix: AbsolutePath | None = Field(
+        default=None,
+        description="What comes before the files' names in the paths of the RSE's door, such as "
+        "`/webdav`; absent: `prefix`. Farlab asks Rucio; only rucio-jupyterlab has to be told.",
+    )
+
+
+def scope_problem(lake: Lake, lakes: Sequence[Lake]) -> tuple[str, str] | None:
+    """Return what is wrong with where a STAC lake is registered, and the fix; None if nothing."""
+    where = lake.stac.registered if lake.stac else None
+    if where is None:
+        return None
+    known = [one.name for one in lakes if one.rucio]
+    if where.lake not in known:
+        return f'"{where.lake}" is no Rucio lake', f"known: {', '.join(known) or 'none'}"
+    others = [one for one in lakes if one.stac and one.name != lake.name]
+    if any(one.stac and one.stac.registered == where for one in others):
+        return f'"{where.scope}" belongs to another catalogue too', "give each its own scope"
+    return None
 
 
 def lake_problem(site: SiteDatalake, lakes: Sequence[Lake]) -> tuple[str, str] | None:

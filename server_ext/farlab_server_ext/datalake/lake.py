@@ -119,6 +119,10 @@ class Query:
     """Key to value, all must match; a value may begin with one of `>`, `<`, `>=`, `<=`, `!=`."""
     bbox: tuple[float, float, float, float] | None = None
     """West, south, east, north in degrees."""
+    intersects: Mapping[str, Any] | None = None
+    """A GeoJSON geometry that footprints have to touch, instead of a box."""
+    collections: tuple[str, ...] = ()
+    """Ids of collections of which items have to be."""
     time: str = ""
     """A moment or an interval as STAC writes it: `2024-01-01T00:00:00Z/..`."""
 

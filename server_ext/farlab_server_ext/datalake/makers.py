@@ -112,6 +112,10 @@ def places_of(lakes: Sequence[Mapping[str, Any]]) -> Places:
     stores = {
         str(one["webdav"]["url"]).rstrip("/"): one["name"] for one in lakes if "webdav" in one
     }
+    for one in lakes:
+        if "s3" in one:
+            url, bucket = str(one["s3"]["url"]).rstrip("/"), one["s3"].get("bucket")
+            stores[f"{url}/{bucket}" if bucket else url] = one["name"]
     return Places(hosts | rucios, stores)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from .identities import Identities, Typed
 from .lake import Lake, LakeError
-from .makers import MAKERS, Made, make_fts
+from .makers import MAKERS, Made, make_fts, places_of
 from .rucio.lake import RucioLake
 from .rucio.paths import Here
+from .stac.links import Places, item_of_did
 from .tokens import TokenSource
 from .transfers.fts import Fts
 
@@ -55,6 +57,42 @@ class Lakes:
     def opened(self) -> list[Lake]:
         """Return the lakes that are open."""
         return [*self._open.values()]
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of the lakes of a kind."""
+        return [name for name, one in self._described.items() if kind in one]
+
+    def places(self) -> Places:
+        """Return what STAC documents may call the lakes."""
+        return places_of([*self._described.values()])
+
+    def home(self, name: str) -> tuple[str, str] | None:
+        """Return the Rucio and the scope in which a STAC catalogue is registered, if it is."""
+        found = (self._described.get(name) or {}).get("stac", {}).get("registered")
+        return (str(found["lake"]), str(found["scope"])) if found else None
+
+    def registered(self, name: str) -> tuple[str, str]:
+        """Return the Rucio and the scope of a STAC catalogue; raise LakeError if it has none."""
+        home = self.home(name)
+        if home is None:
+            words = f"The catalogue names no scope for {self._title(name)}."
+            raise LakeError("wrong-input", words, "Name a Rucio and a scope.")
+        return home
+
+    def place(self, url: str) -> dict[str, Any]:
+        """Return an address with the lake that has it, and its path there; null where none has."""
+        for name in self.names("stac"):
+            parts = urlsplit(str(self._described[name]["stac"]["url"]))
+            if url.startswith(f"{parts.scheme}://{parts.netloc}/"):
+                path = url.removeprefix(f"{parts.scheme}://{parts.netloc}")
+                return {"url": url, "lake": name, "path": path}
+        found = self.places().of_href(url)
+        return {"url": url, **(found[0] if found else {"lake": None, "path": None})}
+
+    def item_place(self, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the place of the STAC item that a DID's metadata names, if it names one."""
+        url = item_of_did(metadata)
+        return self.place(url) if url else None
 
     def fts(self, name: str) -> Fts | None:
         """Return the FTS3 that carries files to a lake, if the catalogue names one."""

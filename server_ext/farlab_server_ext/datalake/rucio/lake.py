@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..lake import PAGE, Capability, Details, Entry, EntryKind, Lake, LakeError, Page, Query
 from ..lake import page_size as bounded
@@ -101,13 +102,37 @@ class RucioLake(Lake):
         """Set keys of a DID; None removes one."""
         await metadata.write(self.client, parse(path), changes)
 
-    async def create(self, path: str, kind: EntryKind) -> Entry:
-        """Make an empty dataset or container."""
+    async def set_many(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set keys of several DIDs."""
+        await metadata.write_many(self.client, {parse(path): c for path, c in changes.items()})
+
+    async def keep(self, path: str, days: int | None) -> None:
+        """Let a DID end so many days from now; None: never."""
+        await metadata.keep(self.client, parse(path), days)
+
+    @property
+    def host(self) -> str:
+        """How links in STAC documents name it."""
+        return urlsplit(self.client.service.url).netloc
+
+    async def create(
+        self,
+        path: str,
+        kind: EntryKind,
+        keys: Mapping[str, Any] | None = None,
+        days: int | None = None,
+    ) -> Entry:
+        """Make an empty dataset or container, perhaps with metadata and for so many days."""
         if kind not in ("dataset", "container"):
             words = "Only datasets and containers can be made in Rucio."
             raise LakeError("wrong-input", words, "Choose one of them.")
         did = parse(path)
-        await self.client.send("POST", "/dids", [{**did.json, "type": kind.upper()}])
+        metadata.check(keys or {})
+        wanted: dict[str, Any] = {**did.json, "type": kind.upper()}
+        wanted |= {} if days is None else {"lifetime": metadata.seconds_of(days)}
+        await self.client.send("POST", "/dids", [wanted])
+        if keys:
+            await metadata.write(self.client, did, keys)
         return Entry(did.name, str(did), kind, state="open", more={"scope": did.scope})
 
     async def attach(self, path: str, children: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -24,6 +25,9 @@ OWN = frozenset({
 """Rucio's own columns; every other key is a user's."""
 
 KEYS_MAX = 100
+DIDS_MAX = 500
+"""DIDs of one call."""
+DAYS_MAX = 36_500
 VALUE_MAX = 4_000
 
 
@@ -64,6 +68,46 @@ async def write(client: RucioClient, did: Did, changes: Mapping[str, Any]) -> No
     for key, value in changes.items():
         if value is None:
             await client.delete(path, key=key)
+
+
+async def write_many(client: RucioClient, changes: Mapping[Did, Mapping[str, Any]]) -> None:
+    """Set keys of several DIDs: of all of them, or of none. None removes one, afterwards."""
+    for keys in changes.values():
+        check(keys)
+    wanted = [
+        {**did.json, "meta": {key: value for key, value in keys.items() if value is not None}}
+        for did, keys in changes.items()
+    ]
+    wanted = [one for one in wanted if one["meta"]]
+    for start in range(0, len(wanted), DIDS_MAX):
+        body = {"dids": wanted[start : start + DIDS_MAX]}
+        await client.send("POST", "/dids/bulkdidsmeta", body)
+    for did, keys in changes.items():
+        for key, value in keys.items():
+            if value is None:
+                await client.delete(f"/dids/{did.address}/meta", key=key)
+
+
+def storable(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keys as Rucio takes them: lists and the like become JSON texts."""
+    plain = (str, int, float, bool, type(None))
+    return {
+        key: value if isinstance(value, plain) else json.dumps(value) for key, value in keys.items()
+    }
+
+
+async def keep(client: RucioClient, did: Did, days: int | None) -> None:
+    """Let a DID end so many days from now; None: never."""
+    seconds = None if days is None else seconds_of(days)
+    await client.send("POST", f"/dids/{did.address}/meta", {"meta": {"lifetime": seconds}})
+
+
+def seconds_of(days: int) -> int:
+    """Return a time in seconds; raise LakeError for one that makes no sense."""
+    if not 1 <= days <= DAYS_MAX:
+        words = f"Nothing can be kept for {days} days."
+        raise LakeError("wrong-input", words, f"Give a number from 1 to {DAYS_MAX}.")
+    return days * 86_400
 
 
 def check(changes: Mapping[str, Any]) -> None:

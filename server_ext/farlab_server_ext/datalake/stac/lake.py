@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from ..endpoint import Endpoint
 from ..lake import PAGE, Details, Entry, Lake, LakeError, Page, Query, page_size
+from .areas import checked_box, checked_geometry
 from .documents import Document, assets_of, entry_of, is_document, link_of, links_of
 from .links import Places
 
@@ -87,9 +88,13 @@ class StacLake(Lake):
         asked = self._asked(query) | {"limit": page_size(limit)}
         if query.path:
             asked["collections"] = [str((await self._document(query.path))["id"])]
+        elif query.collections:
+            asked["collections"] = [*query.collections]
         url = self._inside(str(target["href"]), self.endpoint.url)
         if target.get("method") == "POST":
             return await self._listed(url, asked)
+        if "intersects" in asked:
+            asked["intersects"] = json.dumps(asked["intersects"], separators=(",", ":"))
         return await self._listed(f"{url}{'&' if '?' in url else '?'}{_parameters(asked)}")
 
     async def details(self, path: str) -> Details:
@@ -135,6 +140,18 @@ class StacLake(Lake):
         """Return the address of a document."""
         return self._url(path)
 
+    def inside(self, href: str, path: str) -> str:
+        """Return the address of a link in a document; raise LakeError if it leads elsewhere."""
+        return self._inside(href, self._url(path))
+
+    def conforms(self, to: str) -> bool:
+        """Say whether the API says that it conforms to something, after `prepare`."""
+        return self._can(to)
+
+    def forget(self) -> None:
+        """Read all documents anew."""
+        self._kept.clear()
+
     async def stream(
         self, path: str, offset: int = 0, length: int | None = None
     ) -> AsyncIterator[bytes]:
@@ -143,6 +160,13 @@ class StacLake(Lake):
         if not href.startswith(f"{self.endpoint.origin}/"):
             words = f"This asset is at {urlsplit(href).hostname}, not in this lake."
             raise LakeError("unsupported", words, "Open its link, or the lake that has it.")
+        async for part in self.bytes_at(href, offset, length):
+            yield part
+
+    async def bytes_at(
+        self, href: str, offset: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield what is at an address, which has to be at the catalogue's own server."""
         end = "" if length is None else offset + length - 1
         headers = {"Range": f"bytes={offset}-{end}"} if offset or length is not None else {}
         async with self.endpoint.request("GET", href, headers=headers) as answer:
@@ -301,7 +325,9 @@ class StacLake(Lake):
         """Return a query's parameters; raise LakeError for what the catalogue can't do."""
         asked: dict[str, Any] = {}
         if query.bbox is not None:
-            asked["bbox"] = [*_checked_box(query.bbox)]
+            asked["bbox"] = [*checked_box(query.bbox)]
+        if query.intersects is not None:
+            asked["intersects"] = checked_geometry(query.intersects, box=query.bbox is not None)
         if query.time:
             if not TIME.fullmatch(query.time):
                 fix = "Write 2024-01-31T00:00:00Z, or two of them with a slash between."
@@ -326,14 +352,6 @@ def _parameters(asked: Mapping[str, Any]) -> str:
         for key, value in asked.items()
     }
     return urlencode(flat, quote_via=quote)
-
-
-def _checked_box(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    west, south, east, north = box
-    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
-        fix = "Give west, south, east, north in degrees."
-        raise LakeError("wrong-input", "That is no area of the Earth.", fix)
-    return box
 
 
 def _condition(key: str, value: str) -> str:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 import boto3
 from botocore import UNSIGNED
@@ -168,6 +169,16 @@ class S3Lake(Lake):
             if one["Key"] == key:
                 place = {"Bucket": bucket, "Key": key, "UploadId": one["UploadId"]}
                 await self.call("abort_multipart_upload", **place)
+
+    def address(self, path: str) -> str:
+        """Return the address of an object, which opens it where the store is open."""
+        bucket, key = self.split(path)
+        return f"{self.store.endpoint.rstrip('/')}/{bucket}/{quote(key)}"
+
+    async def replace(self, path: str, content: bytes) -> None:
+        """Put a small object there, in place of another one."""
+        bucket, key = self.split(path)
+        await self.call("put_object", Bucket=bucket, Key=key, Body=content)
 
     async def discard(self, path: str) -> None:
         """Remove an object without looking."""

@@ -18,7 +18,7 @@ from . import macaroons
 from .listings import Listings
 from .names import checked, folder_of, name_of, quoted
 from .propfind import Multistatus, NotDavError, Resource
-from .uploads import Upload, part_of
+from .uploads import Upload, part_of, replace
 
 PART = 1 << 18
 CUTS = 3  # how often a download goes on where it was cut
@@ -138,6 +138,15 @@ class WebdavLake(Lake):
             words = f"{name_of(path) or self.title} is not empty."
             raise LakeError("conflict", words, "Remove what is in it first.")
         await self.discard(path)
+
+    def address(self, path: str) -> str:
+        """Return the address of an entry, as the catalogue's other parts name it."""
+        return self.url(path)
+
+    async def replace(self, path: str, content: bytes) -> None:
+        """Put a small file there, in place of another one, with the folders above it."""
+        await self.make_folders(folder_of(checked(path)))
+        await replace(self, path, content)
 
     async def discard(self, path: str) -> None:
         """Remove a file without looking."""
