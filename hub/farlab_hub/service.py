@@ -12,19 +12,19 @@ from farlab_relay.streams import End
 from farlab_sites.carriers import Carrier
 from farlab_sites.catalogue import Site
 
-from .accounts import Accounts
 from .agents import Agents
 from .auth import Gatekeeper
 from .cleaning import Cleaner
 from .database import sqlite_url
 from .errands import Errands
-from .errors import HubServiceError, NotFoundError, NotReadyError, SiteTroubleError
+from .errors import NotFoundError, NotReadyError, SiteTroubleError
 from .facts import SiteFacts
+from .identity.access import Access, Seen
+from .identity.audit import Audit
 from .identity.login import HubLogins, HubPeople
-from .identity.person import Person
+from .identity.mapping import Mapping as AccountMapping
 from .identity.tokens import TokenKeeper
-from .identity.view import Identity, Looked
-from .identity.words import of_error
+from .identity.view import Identity
 from .journal import Journal
 from .kernels import Kernels
 from .links import Links, SiteLink
@@ -65,12 +65,13 @@ class HubService:
     ) -> None:
         self.gatekeeper = gatekeeper
         self._links = Links(catalogue, carrier_for)
-        self._accounts = Accounts()
+        self.mapping = AccountMapping(Audit(state_dir / "accounts.audit.jsonl"))
         self.people = HubPeople(self._links.catalogue, logins)
         self.tokens = TokenKeeper(self._links.catalogue, logins)
         self.identity = Identity(
-            self._links.catalogue, self.people, _Linker(self._accounts), logins, self.tokens
+            self._links.catalogue, self.people, self.mapping, logins, self.tokens
         )
+        self._access = Access(self.people, self.mapping)
         self._facts = SiteFacts(self._links)
         vaults = Vault(state_dir / "submissions"), Vault(state_dir / "keys")
         self._store = Store(database or sqlite_url(state_dir), *vaults)
@@ -85,7 +86,7 @@ class HubService:
         self._cleaner = Cleaner(self._links, self.journal, self._submitter)
         self.workloads = Workloads(
             links=self._links,
-            accounts=self._accounts,
+            access=self._access,
             journal=self.journal,
             relay=self.relay,
             agents=self._agents,
@@ -132,6 +133,7 @@ class HubService:
         await self._drops.close()
         await self._facts.close()
         await self._links.close()
+        await self.mapping.close()
         await self.relay.close()
         await self._store.close()
 
@@ -181,12 +183,14 @@ class HubService:
 
     async def sites(self, user: str, groups: Collection[str]) -> list[SiteView]:
         """Return the sites that a user in these groups may choose, each with its state now."""
-        sites = (await self._links.catalogue()).open_to(groups)
-        return await asyncio.gather(*(self._site(site, user, groups) for site in sites))
+        seen = await self._access.seen(user, groups)
+        sites = (await self._links.catalogue()).open_to(groups, seen.person.entitlements)
+        return await asyncio.gather(*(self._site(site, seen) for site in sites))
 
-    async def _site(self, site: Site, user: str, groups: Collection[str]) -> SiteView:
-        facts = await self._facts.look(site.name)
-        account, refusal = self._account(site, user, groups)
+    async def _site(self, site: Site, seen: Seen) -> SiteView:
+        facts, (account, refusal) = await asyncio.gather(
+            self._facts.look(site.name), self._access.standing(site, seen)
+        )
         link = self._links.by_name.get(site.name)
         trouble = link.explanation if link is not None else ""
         if not trouble and (why := self._facts.trouble(site.name)):
@@ -208,21 +212,3 @@ class HubService:
             profiles=profile_views(site),
             datalake=datalake_view(site),
         )
-
-    def _account(self, site: Site, user: str, groups: Collection[str]) -> tuple[str | None, str]:
-        try:
-            return self._accounts.account(site, user, groups), ""
-        except HubServiceError as error:
-            return None, of_error(error)
-
-
-class _Linker:
-    """The account mapping as the identity view asks it."""
-
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
-
-    async def account(self, site: Site, person: Person, *, fresh: bool = False) -> Looked:
-        """Return a person's account at a site; files are read anew whenever they change."""
-        found = self._accounts.account(site, person.name, person.groups)
-        return Looked(found, "none" if site.accounts is None else "file")

@@ -15,10 +15,10 @@ from farlab_relay.relay import Relay
 from farlab_sites.carriers import CarrierError, CarrierUnreachable
 from farlab_sites.catalogue import Site
 
-from .accounts import Accounts
 from .agents import Agents
 from .cleaning import Cleaner
-from .errors import CannotCheckError, ConflictError, ForbiddenError, NotFoundError, SiteTroubleError
+from .errors import CannotCheckError, ConflictError, NotFoundError, SiteTroubleError
+from .identity.access import Access
 from .journal import Journal
 from .limits import admit
 from .links import Links
@@ -41,7 +41,7 @@ class Workloads:
         self,
         *,
         links: Links,
-        accounts: Accounts,
+        access: Access,
         journal: Journal,
         relay: Relay,
         agents: Agents,
@@ -50,7 +50,7 @@ class Workloads:
         ports_host: str = LOOPBACK,
     ) -> None:
         self._links = links
-        self._accounts = accounts
+        self._access = access
         self._journal = journal
         self._relay = relay
         self._agents = agents
@@ -68,11 +68,8 @@ class Workloads:
             if known is not None:
                 return _same(known, request)
             link = await self._links.get(request.site)
-            if not link.site.open_to(request.groups):
-                msg = f"{request.owner} is in no group that may use {link.site.title}"
-                raise ForbiddenError(msg, "Ask to join one of the site's groups.")
-            account = self._accounts.account(link.site, request.owner, request.groups)
-            workload = await self._take(request, link.site, account)
+            linkage = await self._access.admit(link.site, request.owner, request.groups)
+            workload = await self._take(request, link.site, linkage.account)
         self._submitter.start(workload)
         return workload
 

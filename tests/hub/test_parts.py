@@ -7,8 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from farlab_hub.accounts import Accounts
 from farlab_hub.errors import CannotCheckError, ForbiddenError, NotLinkedError
+from farlab_hub.identity.mapping import Mapping
+from farlab_hub.identity.person import Person
 from farlab_hub.models import Workload
 from farlab_hub.states import ENDED, LIVE, STEPS, State, may_step
 from farlab_hub.verdicts import judge
@@ -117,43 +118,50 @@ def test_a_logs_tail_is_short_and_clean():
     assert long.splitlines()[-1].startswith("999x")
 
 
-def test_an_account_file_is_read_again_when_it_changes(tmp_path):
+async def account(mapping: Mapping, at: Site, user: str, groups: list[str]) -> str | None:
+    return (await mapping.account(at, Person(user, tuple(groups)))).account
+
+
+async def test_an_account_file_is_read_again_when_it_changes(tmp_path):
     file = tmp_path / "accounts.csv"
-    vega, accounts = site({"file": str(file)}), Accounts()
+    vega, mapping = site({"file": str(file)}), Mapping()
     with pytest.raises(CannotCheckError, match=r"accounts\.csv cannot be read"):
-        accounts.account(vega, "alice", [])
+        await account(mapping, vega, "alice", [])
     file.write_text("\ufeffuser,account\nalice,itw001\n 李雷 , itw002 \n\n", encoding="utf-8")
-    assert accounts.account(vega, "alice", []) == "itw001"
-    assert accounts.account(vega, "李雷", []) == "itw002"
+    assert await account(mapping, vega, "alice", []) == "itw001"
+    assert await account(mapping, vega, "李雷", []) == "itw002"
     with pytest.raises(NotLinkedError, match="bob has no account at Vega"):
-        accounts.account(vega, "bob", [])
+        await account(mapping, vega, "bob", [])
     file.write_text("user,account\nbob,itw003\n")
-    assert accounts.account(vega, "bob", []) == "itw003"
+    assert await account(mapping, vega, "bob", []) == "itw003"
     with pytest.raises(NotLinkedError):
-        accounts.account(vega, "alice", [])
+        await account(mapping, vega, "alice", [])
 
 
 @pytest.mark.parametrize("text", ["", "name,login\n", 'user,account\n"a\n', "\xff"])
-def test_a_broken_account_file_maps_nobody(tmp_path, text):
+async def test_a_broken_account_file_maps_nobody(tmp_path, text):
     file = tmp_path / "accounts.csv"
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(CannotCheckError):
-        Accounts().account(site({"file": str(file)}), "a", [])
+        await account(Mapping(), site({"file": str(file)}), "a", [])
 
 
-@pytest.mark.parametrize("account", ["root", "toor", "a;b", "$(id)", "a b", "-x", "../x", "a" * 33])
-def test_some_accounts_run_no_jobs(tmp_path, account):
+@pytest.mark.parametrize(
+    "name",
+    ["root", "toor", "www-data", "Root", "nobody", "a;b", "$(id)", "a b", "-x", "../x", "a" * 33],
+)
+async def test_some_accounts_run_no_jobs(tmp_path, name):
     file = tmp_path / "accounts.csv"
-    file.write_text(f"user,account\nalice,{account}\n")
+    file.write_text(f"user,account\nalice,{name}\n")
     with pytest.raises(ForbiddenError) as refused:
-        Accounts().account(site({"file": str(file)}), "alice", [])
+        await account(Mapping(), site({"file": str(file)}), "alice", [])
     assert refused.value.code == "refused-account"
 
 
-def test_an_organisation_has_one_account():
+async def test_an_organisation_has_one_account():
     vega = site({"vo": {"dev.intertwin.eu": "itw001", "other": "oth001"}})
-    assert Accounts().account(vega, "alice", ["x", "other"]) == "oth001"
-    assert Accounts().account(vega, "alice", ["other", "dev.intertwin.eu"]) == "itw001"
+    assert await account(Mapping(), vega, "alice", ["x", "other"]) == "oth001"
+    assert await account(Mapping(), vega, "alice", ["other", "dev.intertwin.eu"]) == "itw001"
     with pytest.raises(NotLinkedError):
-        Accounts().account(vega, "alice", [])
-    assert Accounts().account(site(None), "alice", []) is None
+        await account(Mapping(), vega, "alice", [])
+    assert await account(Mapping(), site(None), "alice", []) is None

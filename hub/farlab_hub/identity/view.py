@@ -5,38 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from farlab_sites.catalogue import Catalogue, Site
 
 from ..errors import CannotCheckError, HubServiceError, NotFoundError, NotLinkedError, TooManyError
+from .linkage import Linkage
 from .login import HubLogins, LoginFacts
-from .person import People, Person
+from .mapping import Mapping, rule_of
+from .person import People
 from .tokens import TokenKeeper
 from .views import ExternalView, IdentityView, LoginView, SiteIdentityView, TokenStateView
 from .words import not_a_member
 
 AT_MOST_EVERY = 1.0  # seconds between two fresh looks of one user
-
-
-@dataclass(frozen=True)
-class Looked:
-    """An account that was looked up just now."""
-
-    account: str | None
-    rule: str
-    checked: float = field(default_factory=time.time)
-    last_seen: float | None = None
-    external: tuple[Any, ...] = ()
-
-
-class Linker(Protocol):
-    """Knows local accounts: `mapping.Mapping`."""
-
-    async def account(self, site: Site, person: Person, *, fresh: bool = False) -> Looked:
-        """Return a person's account at a site, asked anew if `fresh`; raise why there is none."""
-        ...
 
 
 class Identity:
@@ -46,11 +28,11 @@ class Identity:
         self,
         catalogue: Callable[[], Awaitable[Catalogue]],
         people: People,
-        linker: Linker,
+        mapping: Mapping,
         logins: HubLogins | None,
         tokens: TokenKeeper,
     ) -> None:
-        self._catalogue, self._people, self._linker = catalogue, people, linker
+        self._catalogue, self._people, self._mapping = catalogue, people, mapping
         self._logins, self._tokens = logins, tokens
         self._asked: dict[str, float] = {}
 
@@ -131,7 +113,7 @@ class Identity:
             return shown.model_copy(update={"open": True})
         try:
             person = await self._people.person(user, groups)
-            found = await self._linker.account(site, person, fresh=fresh)
+            found = await self._mapping.account(site, person, fresh=fresh)
         except HubServiceError as error:
             known = {"reason": error.message, "fix": error.fix, "state": _state_of(error)}
             return shown.model_copy(update={**known, "checked": time.time()})
@@ -144,7 +126,7 @@ def _unasked(site: Site) -> SiteIdentityView:
         site=site.name,
         title=site.title,
         kind=site.kind,
-        rule=_rule_of(site),
+        rule=rule_of(site),
         state="not-needed",
         account=None,
         last_seen=None,
@@ -156,13 +138,6 @@ def _unasked(site: Site) -> SiteIdentityView:
         unlink_url=unlink,
         checked=None,
     )
-
-
-def _rule_of(site: Site) -> Any:
-    if site.accounts is None:
-        return "none"
-    said = [name for name in ("file", "alise", "claim", "vo") if getattr(site.accounts, name, None)]
-    return said[0] if said else "none"
 
 
 def _addresses(site: Site) -> tuple[str | None, str | None]:
@@ -178,7 +153,7 @@ def _state_of(error: HubServiceError) -> str:
     return "cannot-check" if isinstance(error, CannotCheckError) else "refused"
 
 
-def _of_linkage(found: Looked) -> dict[str, Any]:
+def _of_linkage(found: Linkage) -> dict[str, Any]:
     return {
         "state": "linked" if found.account else "not-needed",
         "account": found.account,
