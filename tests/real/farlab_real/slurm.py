@@ -126,7 +126,7 @@ class SlurmCluster(Running):
         self._answer("done")
 
     def freeze(self, daemon: str = "slurmctld") -> None:
-        """Stop a daemon with SIGSTOP: it neither answers nor ends. `slurmctld`, `slurmdbd`, `slurmd NODE`."""
+        """Stop a daemon with SIGSTOP: it neither answers nor ends. Any daemon by its name."""
         self._tell("freeze", daemon)
 
     def thaw(self, daemon: str = "slurmctld") -> None:

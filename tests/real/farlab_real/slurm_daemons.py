@@ -88,7 +88,7 @@ class Daemons:
         self._wait_for(self._all_idle, "idle nodes")
 
     def _start_accounting(self) -> None:
-        """Start the database and slurmdbd, and let it know the cluster: root has an account then."""
+        """Start the database and slurmdbd, and tell it of the cluster: root has an account then."""
         folder = self.paths.dbd.database
         shutil.rmtree(folder, ignore_errors=True)
         mariadb.prepare(folder, shutil.which("mariadbd", path=SEARCH) or "mariadbd")
