@@ -20,7 +20,7 @@ KEYCLOAK := $(PYTHON) tests/real/farlab_real/keycloak_build.py
 demo: .venv/.demo-stamp .venv-rucio/.stamp extensions/.stamp
 	$(BIN)/python demo/start.py
 
-test: go-builds-begun .venv/.stamp .venv/.hub5-stamp .venv-rucio/.stamp .venv-alise/.stamp extensions/.stamp .venv/.packages-stamp
+test: go-builds-begun .venv/.stamp .venv/.hub5-stamp .venv-rucio/.stamp .venv-rucio-jupyterlab/.stamp .venv-alise/.stamp extensions/.stamp .venv/.packages-stamp
 	$(GO_BUILDS)
 	$(KEYCLOAK)
 	$(BIN)/jlpm test
@@ -88,7 +88,7 @@ go-builds-begun:
 	sed -i "s/'.n'\.join(/chr(10).join(/" .venv-alise/lib/python3*/site-packages/alise/router_api.py
 	@touch $@
 
-# The extension that the benchmarks measure beside; it changes JupyterLab too.
+# The extension that the benchmarks measure beside, and a test runs beside ours; it changes JupyterLab too.
 .venv-rucio-jupyterlab/.stamp: benchmarks/rucio-jupyterlab.lock | .venv/bin/pip
 	$(PYTHON) -m venv .venv-rucio-jupyterlab
 	.venv-rucio-jupyterlab/bin/pip install -q -r benchmarks/rucio-jupyterlab.lock

@@ -17,6 +17,8 @@ from .handlers import ServerHandler
 from .lakes_of_server import address_of_lakes, open_lakes
 from .proxy import ServiceHandler
 from .rucio_handlers import rucio_routes
+from .rucio_jupyterlab import configure as configure_rucio_jupyterlab
+from .stac_handlers import stac_routes
 from .transfer_handlers import transfer_routes
 from .transfers_of_server import open_transfers
 from .upload_handlers import upload_routes
@@ -90,9 +92,12 @@ class FarlabServerApp(ExtensionApp):
         """Route the APIs; jupyter_server puts the base URL in front."""
         self.handlers.append((r"/farlab/api/server", ServerHandler))
         self.handlers.append((rf"/farlab/api/({SERVICE_PATHS})", ServiceHandler))
+        if configure_rucio_jupyterlab(self.serverapp, os.environ):
+            self.log.info("rucio-jupyterlab is told of this server's lakes")
         lakes = self._lakes = open_lakes(os.environ, self.log)
         uploads = self._uploads = Uploads(lakes, Path(self.state_dir).expanduser() / "uploads")
         self.handlers.extend(routes(lakes) + rucio_routes(lakes) + upload_routes(lakes, uploads))
+        self.handlers.extend(stac_routes(lakes))
         transfers = open_transfers(lakes, Path(self.state_dir).expanduser(), self.log)
         if transfers is not None:
             self._transfers = transfers
