@@ -18,7 +18,7 @@ from typing import Self
 from farlab_real import go_builds
 from farlab_real.processes import Process, free_ports
 
-KEY, SECRET = "farlab-test-key", "a-secret-of-the-tests"
+KEY, SECRET = "farlab-key", "a-secret-of-the-tests"
 REGION = "us-east-1"
 
 
