@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from farlab_sites.carriers import CarrierError
 
 from .errands import Errands
+from .errors import HubServiceError
 from .journal import Journal
+from .ledger.recorder import Recorder
 from .links import Links, SiteLink
 from .models import Change, Workload
 from .states import ENDED, State
@@ -20,12 +23,18 @@ LONGEST_PAUSE = 15.0  # seconds between two tries
 
 
 class Cleaner:
-    """Deletes ended workloads; durable through the `cleaned` flag."""
+    """Deletes ended workloads; durable through the `cleaned` flag.
 
-    def __init__(self, links: Links, journal: Journal, submitter: Submitter) -> None:
+    What a job used is in the ledger before its site is told to forget it.
+    """
+
+    def __init__(
+        self, links: Links, journal: Journal, submitter: Submitter, recorder: Recorder
+    ) -> None:
         self._links = links
         self._journal = journal
         self._submitter = submitter
+        self._recorder = recorder
         self._errands = Errands("cleaning")
 
     async def resume(self) -> None:
@@ -40,6 +49,7 @@ class Cleaner:
         link = self._links.by_name.get(workload.site)
         if link is None:
             log.warning("workload %s: nobody can clean at %s", workload.uid, workload.site)
+            self._errands.start(workload.uid, lambda: self._write_off(workload))
             return
         self._errands.start(workload.uid, lambda: self._clean(workload.uid, link))
 
@@ -53,6 +63,19 @@ class Cleaner:
             await self._errands.pause(uid, pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
+    async def _write_off(self, workload: Workload) -> None:
+        """Record a workload that no site can be asked about."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._recorder.orphaned(workload)
+            except HubServiceError as error:
+                log.warning("usage of workload %s: %s", workload.uid, error.message)
+                await self._errands.pause(workload.uid, pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                return
+
     async def _try(self, uid: str, link: SiteLink) -> bool:
         """Try once; True when nothing is left."""
         # A delete must not be quicker than a create that is on its way.
@@ -62,9 +85,14 @@ class Cleaner:
             return True
         try:
             async with link.deleting:
-                gone = workload.tries == 0 or await _take_away(workload, link)
+                gone = await self._take_away(workload, link)
+        except HubServiceError as error:
+            log.warning("workload %s cannot be recorded now: %s", workload.uid, error.message)
+            return False
         except CarrierError as error:
             link.failed(error)
+            with contextlib.suppress(HubServiceError):
+                await self._recorder.interrupted(workload)
             words = f"{link.explanation}; its job there is removed as soon as it answers"
             await self._say(workload, words)
             return False
@@ -74,6 +102,23 @@ class Cleaner:
         if gone and settled:
             await self._done(workload)
         return gone and settled
+
+    async def _take_away(self, workload: Workload, link: SiteLink) -> bool:
+        """Record what a job used, then end it and let its site forget it; True when it is gone."""
+        pod, before = dict(workload.pod), None
+        if workload.tries:
+            before = (await link.carrier.status([pod])).get(workload.uid)
+            link.answered()
+            if not await self._recorder.complete(workload, before):
+                return False
+            await link.carrier.delete(pod)
+            after = (await link.carrier.status([pod])).get(workload.uid)
+            if after is not None and after.phase not in ("Succeeded", "Failed"):
+                return False
+            if after is not None and not await self._recorder.complete(workload, after):
+                return False
+        await self._recorder.gone(workload, before)
+        return True
 
     async def _done(self, workload: Workload) -> None:
         self._submitter.trust(workload.uid)
@@ -85,11 +130,3 @@ class Cleaner:
         # Of a failed workload the user must go on to read why it failed.
         if workload.state == State.CANCELLED:
             await self._journal.change(workload.uid, Change(message=message))
-
-
-async def _take_away(workload: Workload, link: SiteLink) -> bool:
-    pod = dict(workload.pod)
-    await link.carrier.delete(pod)
-    status = (await link.carrier.status([pod])).get(workload.uid)
-    link.answered()
-    return status is None or status.phase in ("Succeeded", "Failed")

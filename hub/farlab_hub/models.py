@@ -141,3 +141,8 @@ def now() -> float:
 def clock(when: float) -> str:
     """Return a time as a person reads it on this host's clock, such as 14:05:09."""
     return time.strftime("%H:%M:%S", time.localtime(when))
+
+
+def clock_and_day(when: float) -> str:
+    """Return a time as a person far from this host reads it, such as 2026-11-26 14:05 UTC."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(when))

@@ -27,6 +27,7 @@ from .identity.tokens import TokenKeeper
 from .identity.view import Identity
 from .journal import Journal
 from .kernels import Kernels
+from .ledger.recorder import Recorder
 from .links import Links, SiteLink
 from .models import Workload
 from .states import State
@@ -83,7 +84,8 @@ class HubService:
         self._tunnels = Tunnels(self.relay, self._store)
         self._drops = Errands("closing")
         self._submitter = Submitter(self._links, self.journal)
-        self._cleaner = Cleaner(self._links, self.journal, self._submitter)
+        self.recorder = Recorder(self._store, self._links)
+        self._cleaner = Cleaner(self._links, self.journal, self._submitter, self.recorder)
         self.workloads = Workloads(
             links=self._links,
             access=self._access,
@@ -92,6 +94,7 @@ class HubService:
             agents=self._agents,
             submitter=self._submitter,
             cleaner=self._cleaner,
+            recorder=self.recorder,
             ports_host=ports_host,
         )
         self.kernels = Kernels(self._links, self.workloads)
@@ -107,6 +110,7 @@ class HubService:
         """
         await self._links.catalogue()
         await self._store.open()
+        await self.recorder.resume()
         # The known ports first: no new listener may take one of them.
         await self.workloads.resume()
         port = await self.relay.listen(relay_host, relay_port)
@@ -138,7 +142,7 @@ class HubService:
         await self._store.close()
 
     def _watch(self, link: SiteLink) -> None:
-        watcher = Watcher(link, self.journal, self._agents, tick=self._tick)
+        watcher = Watcher(link, self.journal, self._agents, self.recorder, tick=self._tick)
         self._watchers[link.site.name] = watcher
         self._loops.append(asyncio.create_task(watcher.run()))
         self._tunnels.follow(link)

@@ -11,6 +11,7 @@ from farlab_sites.carriers import CarrierError, PodStatus
 
 from .agents import Agents
 from .journal import Journal
+from .ledger.recorder import Recorder
 from .links import SiteLink
 from .models import Change, Workload, now
 from .states import ENDED, State
@@ -36,12 +37,14 @@ class Watcher:
         link: SiteLink,
         journal: Journal,
         agents: Agents,
+        recorder: Recorder,
         *,
         tick: float = TICK,
     ) -> None:
         self._link = link
         self._journal = journal
         self._agents = agents
+        self._recorder = recorder
         self._tick = tick
         self._kick = asyncio.Event()
         self._reading = asyncio.Semaphore(LOGS)
@@ -82,6 +85,7 @@ class Watcher:
             await self._in_the_dark(live)
             return
         self._link.answered()
+        await self._recorder.seen(site, live, statuses)
         await asyncio.gather(*(self._follow(one, statuses.get(one.uid)) for one in live))
         self._peek_at([one for one in live if one.state == State.STARTING])
 

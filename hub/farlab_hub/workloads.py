@@ -20,6 +20,7 @@ from .cleaning import Cleaner
 from .errors import CannotCheckError, ConflictError, NotFoundError, SiteTroubleError
 from .identity.access import Access
 from .journal import Journal
+from .ledger.recorder import Recorder
 from .limits import admit
 from .links import Links
 from .models import SERVER, Change, Event, NewWorkload, Workload, now, reference
@@ -47,6 +48,7 @@ class Workloads:
         agents: Agents,
         submitter: Submitter,
         cleaner: Cleaner,
+        recorder: Recorder,
         ports_host: str = LOOPBACK,
     ) -> None:
         self._links = links
@@ -56,6 +58,7 @@ class Workloads:
         self._agents = agents
         self._submitter = submitter
         self._cleaner = cleaner
+        self._recorder = recorder
         self._ports_host = ports_host
         # A name leads to an address that this machine may not know beforehand.
         self._listen_at = LOOPBACK if ports_host == LOOPBACK else "0.0.0.0"  # noqa: S104
@@ -82,7 +85,11 @@ class Workloads:
                 address=_address(listeners, self._ports_host),
             )
             return await self._journal.store.add(
-                workload, submission, lambda crowd: admit(site, request, crowd), request.key
+                workload,
+                submission,
+                lambda crowd: admit(site, request, crowd),
+                request.key,
+                await self._recorder.opening(request, submission["pod"], workload),
             )
         except BaseException:
             await self._relay.drop(request.uid)

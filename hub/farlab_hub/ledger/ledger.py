@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -91,6 +91,10 @@ class Ledger:
     async def get(self, uid: str) -> UsageRecord | None:
         """Return a workload's record."""
         return await self._store.transact(lambda s: writing.get(s.connection(), uid))
+
+    async def some(self, uids: Sequence[str]) -> dict[str, UsageRecord]:
+        """Return these workloads' records by uid."""
+        return await self._store.transact(lambda s: dict(writing.known(s.connection(), uids)))
 
     async def records(
         self,

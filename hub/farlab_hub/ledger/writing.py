@@ -9,7 +9,7 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, String, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .records import UsageRecord
@@ -21,6 +21,11 @@ RECORDS = table_of(UsageRow)
 FIELDS = tuple(field.name for field in fields(UsageRecord))
 COLUMNS = tuple(RECORDS.c[name] for name in FIELDS)
 MEASURES = tuple(name for name in SumColumns.__annotations__)
+_TEXTS = tuple(
+    (column.name, column.type.length or 10_000)
+    for column in COLUMNS
+    if isinstance(column.type, String)
+)
 AT_ONCE = 500  # uids in one statement
 KEPT_REJECTS = 1000
 
@@ -31,7 +36,7 @@ _KNOWN = select(*COLUMNS).where(RECORDS.c.uid == bindparam("_uid"))
 
 def record_of(row: Row[Any]) -> UsageRecord:
     """Return a row of `COLUMNS` as a record."""
-    values = row._asdict()
+    values = {name: getattr(row, name) for name in FIELDS}
     values["groups"] = tuple(values["groups"])
     return UsageRecord(**values)
 
@@ -39,6 +44,10 @@ def record_of(row: Row[Any]) -> UsageRecord:
 def values_of(record: UsageRecord) -> dict[str, Any]:
     """Return a record as a row's values."""
     values = {name: getattr(record, name) for name in FIELDS}
+    for name, most in _TEXTS:
+        text = values[name]
+        if len(text) > most or not text.isprintable():
+            values[name] = text.encode(errors="replace").decode().replace("\0", "")[:most]
     values["groups"] = [*record.groups]
     return values
 
@@ -56,7 +65,7 @@ def put(
 
     `walltime` is how long new ones may run.
     """
-    old = dict(_known(connection, [record.uid for record in records]))
+    old = dict(known(connection, [record.uid for record in records]))
     # Of a workload that is there twice, the last word counts.
     newest = {record.uid: record for record in records}
     fresh = [r for r in newest.values() if r.uid not in old]
@@ -70,7 +79,8 @@ def put(
     add(connection, parts[0] if len(parts) == 1 else together(parts))
 
 
-def _known(connection: Connection, uids: Sequence[str]) -> Iterator[tuple[str, UsageRecord]]:
+def known(connection: Connection, uids: Sequence[str]) -> Iterator[tuple[str, UsageRecord]]:
+    """Yield these workloads' records, by uid."""
     if len(uids) == 1:
         found = get(connection, uids[0])
         if found is not None:

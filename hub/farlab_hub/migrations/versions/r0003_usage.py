@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,7 +33,7 @@ KEYS = {
     "usage_group_days": ("vo", "day", "site", "profile", "kind"),
     "usage_months": ("month", "vo", "site", "owner", "profile", "kind"),
 }
-KINDS = {"day": sa.Integer(), "month": sa.Integer(), "kind": sa.String(16)}
+KINDS: dict[str, Any] = {"day": sa.Integer(), "month": sa.Integer(), "kind": sa.String(16)}
 
 
 def upgrade() -> None:
@@ -81,7 +82,7 @@ def upgrade() -> None:
     )
 
 
-def _columns(keys: tuple[str, ...]) -> Iterator[sa.Column[object]]:
+def _columns(keys: tuple[str, ...]) -> Iterator[sa.Column[Any]]:
     for key in keys:
         yield sa.Column(key, KINDS.get(key, NAME), primary_key=True, autoincrement=False)
     for name in SUMS:
