@@ -9,14 +9,18 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { AvailabilityModel } from './datalakeAvailability.js';
 import { DataLakeClient } from './datalakeClient.js';
-import { addDataLakeCommands, DataLakeCommandIDs } from './datalakeCommands.js';
+import { addDataLakeCommands } from './datalakeCommands.js';
 import type { IDataLakeContext } from './datalakeContext.js';
 import { DetailsModel } from './datalakeDetails.js';
 import { acceptDrops } from './datalakeDrop.js';
+import { DataLakeCommandIDs } from './datalakeIds.js';
 import { LakesModel } from './datalakeLakes.js';
 import { logIn } from './datalakeLogin.js';
+import { followUploads } from './datalakeNotices.js';
 import { PaneModel } from './datalakePane.js';
 import { ruleActions } from './datalakeRuleActions.js';
+import { SelectionModel, subjectOf } from './datalakeSelection.js';
+import { goTo } from './datalakeStacActions.js';
 import { SuggestionsModel } from './datalakeSuggestions.js';
 import { TransfersModel } from './datalakeTransfers.js';
 import { LakeTree } from './datalakeTree.js';
@@ -30,12 +34,16 @@ const INTERVAL = 4000;
 const BUTTONS: readonly string[] = [
   DataLakeCommandIDs.open,
   DataLakeCommandIDs.makeAvailable,
-  DataLakeCommandIDs.download,
-  DataLakeCommandIDs.share,
-  DataLakeCommandIDs.copyName,
-  DataLakeCommandIDs.copyPath,
   DataLakeCommandIDs.upload,
-  DataLakeCommandIDs.create
+  DataLakeCommandIDs.create,
+  DataLakeCommandIDs.createFolder,
+  DataLakeCommandIDs.metadata,
+  DataLakeCommandIDs.download,
+  DataLakeCommandIDs.copyTo,
+  DataLakeCommandIDs.share,
+  DataLakeCommandIDs.register,
+  DataLakeCommandIDs.copyName,
+  DataLakeCommandIDs.copyPath
 ];
 
 /** The sidebar with the lakes of this server. */
@@ -66,6 +74,9 @@ function activate(
     commands: app.commands,
     ids: BUTTONS,
     rules: ruleActions(context),
+    thumbnailUrl: ({ entry, lake }) =>
+      context.client.thumbnailUrl(lake.name, entry.path),
+    goTo: to => void goTo(context, to),
     enter: () => context.pane.show('preview'),
     logIn: tail => void logIn(context, tail.node.lake),
     refresh
@@ -76,6 +87,7 @@ function activate(
   acceptDrops(context, panel.node);
   connect(context);
   follow(context, panel);
+  followUploads(context);
   for (const command of Object.values(DataLakeCommandIDs)) {
     palette?.addItem({ command, category: trans.__('Farlab') });
   }
@@ -88,12 +100,14 @@ function newContext(
   const settings =
     app.serviceManager.serverSettings ?? ServerConnection.makeSettings();
   const client = new DataLakeClient(settings);
+  const tree = new LakeTree(client);
   return {
     app,
     client,
     trans,
     lakes: new LakesModel(client),
-    tree: new LakeTree(client),
+    tree,
+    selection: new SelectionModel(tree),
     availability: new AvailabilityModel(client),
     details: new DetailsModel(client),
     transfers: new TransfersModel(client),
@@ -106,13 +120,13 @@ function connect(context: IDataLakeContext): void {
   const { app, details, lakes, pane, tree } = context;
   lakes.changed.connect(() => tree.show(lakes.lakes));
   tree.changed.connect(() => {
-    const { entry = null, lake } = tree.selected ?? {};
-    const subject = entry && lake ? { entry, lake } : null;
+    const lake = tree.selected?.lake;
+    const subject = tree.selected && subjectOf(tree.selected);
     details.select(subject);
     if (lake) {
       void lakes.prepare(lake).then(() => app.commands.notifyCommandChanged());
     }
-    if (subject && pane.tab === null) {
+    if (subject?.entry.path && pane.tab === null) {
       pane.show('details');
     }
   });
@@ -121,6 +135,7 @@ function connect(context: IDataLakeContext): void {
       void details.showPreview();
     }
   };
+  context.selection.changed.connect(() => app.commands.notifyCommandChanged());
   pane.changed.connect(preview);
   details.changed.connect(() => {
     preview();

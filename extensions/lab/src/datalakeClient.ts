@@ -2,6 +2,8 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import type {
+  Box,
+  EntryKind,
   IDetails,
   IEntry,
   ILake,
@@ -13,7 +15,10 @@ import type {
   IRule,
   IShare,
   ITransfer,
-  IUpload
+  IMadeItem,
+  IRegistered,
+  IUpload,
+  IWhere
 } from './datalakeTypes.js';
 import { LakeFailure } from './datalakeTypes.js';
 
@@ -22,7 +27,63 @@ export interface IUploadWish {
   lake: string;
   /** A file or folder on the server. */
   source: string;
-  dataset: string;
+  /** Where to, in a Rucio. */
+  dataset?: string;
+  /** Where to, in a storage. */
+  folder?: string;
+  /** What the names begin with. */
+  prefix: string;
+  /** Null: for good. */
+  days: number | null;
+  metadata: Record<string, unknown>;
+}
+
+/** What a new entry is to be. */
+export interface ICreateWish {
+  kind: EntryKind;
+  /** Of a Rucio's alone. */
+  metadata?: Record<string, unknown>;
+  days?: number;
+}
+
+/** What a new rule is to be. */
+export interface IRuleWish {
+  /** Null: for good. */
+  days: number | null;
+  /** Empty: this server's. */
+  rse: string;
+  comment: string;
+}
+
+/** What is carried from one lake to another. */
+export interface ICopyWish {
+  source: string;
+  destination: string;
+  /** Paths there and here. */
+  files: [string, string][];
+  title: string;
+  overwrite: boolean;
+}
+
+/** What of a STAC catalogue is to be registered, and where. */
+export interface IRegisterWish {
+  path: string;
+  lake?: string;
+  scope?: string;
+  /** Only look what would be done. */
+  dry?: boolean;
+  cursor?: string;
+}
+
+/** Of what a STAC item is to be made. */
+export interface IItemWish {
+  path: string;
+  bbox?: Box;
+  start?: string;
+  end?: string;
+  collection?: string;
+  /** Without it the item is only made. */
+  to?: { lake: string; path: string };
 }
 
 /** Calls the server's DataLake API. Each call rejects with a `LakeFailure`. */
@@ -68,14 +129,58 @@ export class DataLakeClient {
       text: wanted.text,
       path: wanted.path,
       metadata: JSON.stringify(wanted.metadata),
+      bbox: wanted.bbox?.join(',') ?? '',
+      time: wanted.time ?? '',
       cursor,
       limit: String(limit)
     };
     return this._ask('GET', `lakes/${lake}/search`, { query, signal });
   }
 
-  create(lake: string, path: string, kind: string): Promise<IEntry> {
-    return this._ask('POST', `lakes/${lake}/entries`, { body: { path, kind } });
+  create(lake: string, path: string, wish: ICreateWish): Promise<IEntry> {
+    const body = { path, ...wish };
+    return this._ask('POST', `lakes/${lake}/entries`, { body });
+  }
+
+  remove(lake: string, path: string): Promise<void> {
+    return this._ask('DELETE', `lakes/${lake}/entries`, { query: { path } });
+  }
+
+  /** Put entries into a dataset or container. */
+  attach(lake: string, path: string, children: string[]): Promise<void> {
+    const body = { path, children };
+    return this._ask('POST', `lakes/${lake}/attachments`, { body });
+  }
+
+  /** Take entries out of a dataset or container. */
+  detach(lake: string, path: string, children: string[]): Promise<void> {
+    const body = { path, children };
+    return this._ask('DELETE', `lakes/${lake}/attachments`, { body });
+  }
+
+  /** Let nothing be put into a dataset or container any more. */
+  close(lake: string, path: string): Promise<void> {
+    return this._ask('POST', `lakes/${lake}/closed`, { body: { path } });
+  }
+
+  /** Set keys of an entry; null removes one. */
+  setMetadata(
+    lake: string,
+    path: string,
+    changes: Record<string, unknown>
+  ): Promise<IDetails> {
+    const body = { path, changes };
+    return this._ask('PATCH', `lakes/${lake}/metadata`, { body });
+  }
+
+  /** Let a DID end in so many days; null: never. */
+  setLifetime(
+    lake: string,
+    path: string,
+    days: number | null
+  ): Promise<IDetails> {
+    const body = { path, days };
+    return this._ask('PATCH', `lakes/${lake}/lifetime`, { body });
   }
 
   details(lake: string, path: string, signal?: AbortSignal): Promise<IDetails> {
@@ -118,9 +223,10 @@ export class DataLakeClient {
     return this._ask('GET', `lakes/${lake}/rules/${rule}`, { signal });
   }
 
-  /** Have an entry brought to this server's site for so many days. */
-  makeAvailable(lake: string, path: string, days: number): Promise<IRule> {
-    return this._ask('POST', `lakes/${lake}/rules`, { body: { path, days } });
+  /** Have an entry brought to a storage element for so many days, or for good. */
+  makeAvailable(lake: string, path: string, wish: IRuleWish): Promise<IRule> {
+    const body = { path, ...wish };
+    return this._ask('POST', `lakes/${lake}/rules`, { body });
   }
 
   changeRule(
@@ -148,8 +254,33 @@ export class DataLakeClient {
     return this._url(`lakes/${lake}/content`, { path });
   }
 
+  /** Where an image of an item is, for this browser. */
+  thumbnailUrl(lake: string, path: string): string {
+    return this._url(`lakes/${lake}/thumbnail`, { path });
+  }
+
+  /** Where an item's assets are in the lakes. */
+  where(lake: string, path: string, signal?: AbortSignal): Promise<IWhere> {
+    const query = { path };
+    return this._ask('GET', `lakes/${lake}/where`, { query, signal });
+  }
+
+  /** Register the assets of a page of items as DIDs. */
+  register(lake: string, wish: IRegisterWish): Promise<IRegistered> {
+    return this._ask('POST', `lakes/${lake}/register`, { body: wish });
+  }
+
+  /** Make a STAC item of a dataset. */
+  makeItem(lake: string, wish: IItemWish): Promise<IMadeItem> {
+    return this._ask('POST', `lakes/${lake}/item`, { body: wish });
+  }
+
   transfers(): Promise<ITransfer[]> {
     return this._ask('GET', 'transfers');
+  }
+
+  copy(wish: ICopyWish): Promise<ITransfer> {
+    return this._ask('POST', 'transfers', { body: wish });
   }
 
   /** Cancel a transfer, or start again what has not arrived, with the tokens of now. */

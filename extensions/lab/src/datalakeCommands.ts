@@ -1,53 +1,20 @@
 import type { Widget } from '@lumino/widgets';
 
+import { collectionCommands } from './datalakeCollectionCommands.js';
 import { IDataLakeContext } from './datalakeContext.js';
 import type { ISubject } from './datalakeDetails.js';
-import {
-  copy,
-  createDataset,
-  download,
-  openInNotebook,
-  shareLink
-} from './datalakeFileActions.js';
+import { fileCommands } from './datalakeFileCommands.js';
 import { lakeIcon } from './datalakeIcons.js';
+import { DataLakeCommandIDs, IEntryCommand } from './datalakeIds.js';
 import { takesLogin } from './datalakeLakes.js';
 import { logIn, logOut } from './datalakeLogin.js';
-import { makeAvailable } from './datalakeRuleActions.js';
+import { stacCommands } from './datalakeStacCommands.js';
 import type { ILake } from './datalakeTypes.js';
-import { can, isContainer, isDid } from './datalakeTypes.js';
-import { uploadFromServer } from './datalakeUpload.js';
-
-/** The ids of the commands. */
-export const DataLakeCommandIDs = {
-  show: 'farlab:show-datalake',
-  refresh: 'farlab:refresh-datalake',
-  open: 'farlab:open-lake-file',
-  makeAvailable: 'farlab:make-lake-data-available',
-  preview: 'farlab:preview-lake-file',
-  copyName: 'farlab:copy-lake-name',
-  copyPath: 'farlab:copy-lake-path',
-  share: 'farlab:share-lake-link',
-  download: 'farlab:download-lake-file',
-  upload: 'farlab:upload-to-lake',
-  create: 'farlab:create-lake-dataset',
-  logIn: 'farlab:log-in-to-lake',
-  logOut: 'farlab:log-out-of-lake'
-} as const;
 
 /** A row of the tree. */
 const ROW = '.jp-farlab-LakeRow';
-
-/** A command about the selected entry. */
-interface IEntryCommand {
-  id: string;
-  /** In the menu and on buttons. */
-  label: string;
-  /** In the palette, where nothing says what it is about. */
-  longLabel: string;
-  caption: string;
-  suits: (subject: ISubject) => boolean;
-  run: (subject: ISubject) => void | Promise<void>;
-}
+/** The tree, while keys go to it. */
+const TREE = '.jp-farlab-LakeTree:focus';
 
 /** Add the commands, and those about rows to their context menu. */
 export function addDataLakeCommands(
@@ -67,134 +34,51 @@ export function addDataLakeCommands(
     caption: trans.__('Read the lakes anew'),
     execute: refresh
   });
-  [...fileCommands(context), ...collectionCommands(context)].forEach(
-    (command, rank) => addEntryCommand(context, command, rank)
-  );
+  [
+    ...fileCommands(context),
+    ...collectionCommands(context),
+    ...stacCommands(context)
+  ].forEach((command, rank) => addEntryCommand(context, command, rank));
   addLakeCommands(context);
 }
 
 function addEntryCommand(
-  { app, tree }: IDataLakeContext,
-  { caption, id, label, longLabel, run, suits }: IEntryCommand,
+  { app, selection }: IDataLakeContext,
+  command: IEntryCommand,
   rank: number
 ): void {
-  const subject = (): ISubject | null => {
-    const { entry = null, lake } = tree.selected ?? {};
-    const found = entry && lake ? { entry, lake } : null;
-    return found && suits(found) ? found : null;
-  };
+  const { caption, id, keys, label, longLabel, run } = command;
+  const found = () => suitable(command, selection.subjects);
   app.commands.addCommand(id, {
     label: args => (args.isMenu ? label : longLabel),
     caption,
-    isEnabled: () => subject() !== null,
-    isVisible: args => !args.isMenu || subject() !== null,
+    isEnabled: () => found() !== null,
+    isVisible: args => !args.isMenu || found() !== null,
     execute: async () => {
-      const found = subject();
-      if (found) {
-        await run(found);
+      const subjects = found();
+      if (subjects) {
+        await run(subjects);
       }
     }
   });
+  if (keys) {
+    app.commands.addKeyBinding({ command: id, keys, selector: TREE });
+  }
   const args = { isMenu: true };
   app.contextMenu.addItem({ command: id, args, selector: ROW, rank });
 }
 
-function fileCommands(context: IDataLakeContext): IEntryCommand[] {
-  const { details, pane, trans } = context;
-  const isFile = ({ entry }: ISubject) => !isContainer(entry);
-  return [
-    {
-      id: DataLakeCommandIDs.open,
-      label: trans.__('Open in Notebook'),
-      longLabel: trans.__('Open the Selected File of the Lake in a Notebook'),
-      caption: trans.__('Put the code that opens it into a new cell'),
-      suits: isFile,
-      run: subject => openInNotebook(context, subject)
-    },
-    {
-      id: DataLakeCommandIDs.preview,
-      label: trans.__('Preview'),
-      longLabel: trans.__('Preview the Selected File of the Lake'),
-      caption: trans.__('Show its first lines, or its header'),
-      suits: isFile,
-      run: () => {
-        pane.show('preview');
-      }
-    },
-    {
-      id: DataLakeCommandIDs.copyPath,
-      label: trans.__('Copy Path on This Machine'),
-      longLabel: trans.__('Copy the Path of the Selected File of the Lake'),
-      caption: trans.__('Copy where it is on this machine'),
-      suits: subject =>
-        details.here !== null && details.subject?.entry === subject.entry,
-      run: () => copy(context, details.here ?? '', trans.__('the path'))
-    },
-    {
-      id: DataLakeCommandIDs.share,
-      label: trans.__('Copy Link to Share'),
-      longLabel: trans.__('Copy a Link to the Selected File of the Lake'),
-      caption: trans.__('It works for a day, without an account'),
-      suits: subject => isFile(subject) && can(subject.lake, 'link'),
-      run: subject => shareLink(context, subject)
-    },
-    {
-      id: DataLakeCommandIDs.download,
-      label: trans.__('Download'),
-      longLabel: trans.__('Download the Selected File of the Lake'),
-      caption: trans.__('Download it to your own computer'),
-      suits: subject => isFile(subject) && can(subject.lake, 'read'),
-      run: subject => download(context, subject)
-    }
-  ];
-}
-
-function collectionCommands(context: IDataLakeContext): IEntryCommand[] {
-  const { trans } = context;
-  return [
-    {
-      id: DataLakeCommandIDs.makeAvailable,
-      label: trans.__('Make Available Here…'),
-      longLabel: trans.__('Make the Selected Data of the Lake Available Here…'),
-      caption: trans.__('Have it brought to this site for some days'),
-      suits: ({ entry, lake }) =>
-        isDid(lake, entry) && can(lake, 'rules') && lake.rse !== null,
-      run: subject => makeAvailable(context, subject)
-    },
-    {
-      id: DataLakeCommandIDs.copyName,
-      label: trans.__('Copy Name'),
-      longLabel: trans.__('Copy the Name of the Selected Data of the Lake'),
-      caption: trans.__('Copy the name by which its lake finds it'),
-      suits: () => true,
-      run: ({ entry }) => copy(context, entry.path, entry.path)
-    },
-    {
-      id: DataLakeCommandIDs.upload,
-      label: trans.__('Upload…'),
-      longLabel: trans.__('Upload to the Selected Dataset of the Lake…'),
-      caption: trans.__('Upload a file or a folder of this machine'),
-      suits: takesUploads,
-      run: subject => uploadFromServer(context, subject)
-    },
-    {
-      id: DataLakeCommandIDs.create,
-      label: trans.__('New Dataset…'),
-      longLabel: trans.__('New Dataset in the Selected Scope of the Lake…'),
-      caption: trans.__('Make an empty dataset'),
-      suits: ({ entry, lake }) => entry.kind === 'scope' && can(lake, 'attach'),
-      run: subject => createDataset(context, subject)
-    }
-  ];
-}
-
-/** Whether files can be uploaded to an entry. */
-export function takesUploads({ entry, lake }: ISubject): boolean {
-  return (
-    lake.kind === 'rucio' &&
-    can(lake, 'write') &&
-    (entry.kind === 'scope' || entry.kind === 'dataset')
-  );
+/** What a command would be about; null if it is not for that. */
+function suitable(
+  { isForMany, suits }: IEntryCommand,
+  subjects: ISubject[]
+): [ISubject, ...ISubject[]] | null {
+  const [first, ...others] = subjects;
+  const fits =
+    first !== undefined &&
+    (isForMany || others.length === 0) &&
+    subjects.every(suits);
+  return fits ? [first, ...others] : null;
 }
 
 function addLakeCommands(context: IDataLakeContext): void {

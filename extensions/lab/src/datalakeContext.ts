@@ -7,6 +7,7 @@ import type { DataLakeClient } from './datalakeClient.js';
 import type { DetailsModel } from './datalakeDetails.js';
 import type { LakesModel } from './datalakeLakes.js';
 import type { PaneModel } from './datalakePane.js';
+import type { SelectionModel } from './datalakeSelection.js';
 import { problemText } from './datalakeText.js';
 import type { TransfersModel } from './datalakeTransfers.js';
 import type { LakeTree } from './datalakeTree.js';
@@ -18,6 +19,7 @@ export interface IDataLakeContext {
   client: DataLakeClient;
   lakes: LakesModel;
   tree: LakeTree;
+  selection: SelectionModel;
   availability: AvailabilityModel;
   details: DetailsModel;
   transfers: TransfersModel;

@@ -7,7 +7,8 @@ import type {
   IProblem,
   IReplica,
   IRule,
-  IShare
+  IShare,
+  IWhere
 } from './datalakeTypes.js';
 import { can, isDid } from './datalakeTypes.js';
 import { Observable } from './observable.js';
@@ -33,7 +34,7 @@ export class DetailsModel extends Observable {
   constructor(
     private readonly _client: Pick<
       DataLakeClient,
-      'details' | 'preview' | 'replicas' | 'rule' | 'rules' | 'shares'
+      'details' | 'preview' | 'replicas' | 'rule' | 'rules' | 'shares' | 'where'
     >,
     private readonly _calm: number = CALM
   ) {
@@ -61,6 +62,11 @@ export class DetailsModel extends Observable {
 
   get rules(): Asked<IRule[]> | null {
     return this._rules;
+  }
+
+  /** Where a STAC item's assets are; null for what is none. */
+  get where(): Asked<IWhere> | null {
+    return this._where;
   }
 
   /** Null: nobody wanted to see it. */
@@ -119,6 +125,15 @@ export class DetailsModel extends Observable {
     }
     if (isDid(lake, entry)) {
       parts.push(this._refreshDid(subject, signal));
+    }
+    if (this._where) {
+      parts.push(
+        this._ask(
+          this._client.where(lake.name, entry.path, signal),
+          signal,
+          told => (this._where = told)
+        )
+      );
     }
     if (this._preview) {
       parts.push(this._askPreview(subject, signal));
@@ -239,9 +254,13 @@ export class DetailsModel extends Observable {
     this._request = new AbortController();
     this._hasBegun = false;
     this._subject = subject;
-    this._details = subject?.entry.kind === 'scope' ? null : LOADING;
+    // A storage itself is the folder without a path: nothing is known of it.
+    const isPlace =
+      subject?.entry.kind === 'scope' || subject?.entry.path === '';
+    this._details = isPlace ? null : LOADING;
     this._preview = null;
     const did = subject !== null && isDid(subject.lake, subject.entry);
+    this._where = subject?.entry.kind === 'item' ? LOADING : null;
     const isFile = subject?.entry.kind === 'file';
     const has = did && can(subject.lake, 'replicas');
     this._replicas = has && isFile ? LOADING : null;
@@ -259,4 +278,5 @@ export class DetailsModel extends Observable {
   private _shares: Asked<IShare[]> | null = null;
   private _subject: ISubject | null = null;
   private _timer: ReturnType<typeof setTimeout> | undefined;
+  private _where: Asked<IWhere> | null = null;
 }

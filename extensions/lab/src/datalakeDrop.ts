@@ -1,15 +1,17 @@
 import { Notification } from '@jupyterlab/apputils';
 
-import { takesUploads } from './datalakeCommands.js';
+import { takesUploads } from './datalakeCollectionCommands.js';
 import { attempt, IDataLakeContext } from './datalakeContext.js';
 import type { ISubject } from './datalakeDetails.js';
+import { subjectOf } from './datalakeSelection.js';
+import { droppedFiles } from './datalakeStaged.js';
 import { rowId } from './datalakeTree.js';
-import { droppedFiles, uploadDropped } from './datalakeUpload.js';
+import { upload } from './datalakeUpload.js';
 
 /** The row that would get what is being dragged. */
 const TARGET = 'jp-mod-dropTarget';
 
-/** Let files and folders be dropped on the scopes and datasets of the panel. */
+/** Let files and folders be dropped on the scopes, datasets and folders of the panel. */
 export function acceptDrops(
   context: IDataLakeContext,
   panel: HTMLElement
@@ -40,11 +42,11 @@ export function acceptDrops(
     event.stopPropagation();
     const found = targetOf(context, event);
     if (!found) {
-      Notification.info(trans.__('Drop it on a dataset, or on a scope.'));
+      Notification.info(trans.__('Drop it on a dataset, a scope or a folder.'));
       return;
     }
-    void attempt(trans, droppedFiles(data)).then(
-      files => files && uploadDropped(context, found.subject, files)
+    void attempt(trans, droppedFiles(data)).then(files =>
+      files?.length ? upload(context, found.subject, files) : undefined
     );
   });
 }
@@ -58,9 +60,6 @@ function targetOf(
   const node = tree.rows.find(
     one => one.node && rowId(one.node) === row?.id
   )?.node;
-  if (!row || !node?.entry) {
-    return null;
-  }
-  const subject = { entry: node.entry, lake: node.lake };
-  return takesUploads(subject) ? { row, subject } : null;
+  const subject = node && subjectOf(node);
+  return row && subject && takesUploads(subject) ? { row, subject } : null;
 }

@@ -1,3 +1,5 @@
+import { ISignal, Signal } from '@lumino/signaling';
+
 import type { DataLakeClient } from './datalakeClient.js';
 import type { ILake, ILogin, IProblem } from './datalakeTypes.js';
 import { Observable } from './observable.js';
@@ -27,6 +29,11 @@ export class LakesModel extends Observable {
     super();
   }
 
+  /** Emitted when more is known of what a lake can do. */
+  get prepared(): ISignal<this, void> {
+    return this._preparedSignal;
+  }
+
   get state(): LakesState {
     return this._state;
   }
@@ -53,6 +60,7 @@ export class LakesModel extends Observable {
     this._prepared.add(lake);
     try {
       lake.capabilities = (await this._client.lake(lake.name)).capabilities;
+      this._preparedSignal.emit();
     } catch {
       this._prepared.delete(lake); // its listing says why
     }
@@ -69,6 +77,7 @@ export class LakesModel extends Observable {
     await this.refresh();
   }
 
+  private _preparedSignal = new Signal<this, void>(this);
   private _prepared = new WeakSet<ILake>();
   private _state: LakesState = { name: 'loading' };
 }

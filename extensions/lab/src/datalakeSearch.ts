@@ -1,16 +1,25 @@
 import type { IQuery } from './datalakeTypes.js';
 
+const CONDITION = /^([A-Za-z0-9_-]+)(>=|<=|!=|=|>|<)(.+)$/;
+/** STAC's keys have colons in them. */
+const LONG_CONDITION = /^([A-Za-z0-9_:.-]+?)(>=|<=|!=|=|>|<)(.+)$/;
+
 /**
  * The query that somebody typed: `scope:pattern key=value key>=value`. What has neither a colon
  * nor a sign is the pattern, and is looked for in the entry that is selected.
  *
  * @param below the path of the entry to look in where no scope was typed
+ * @param hasScopes whether what is before a colon is a scope
  */
-export function parseQuery(typed: string, below: string): IQuery {
+export function parseQuery(
+  typed: string,
+  below: string,
+  hasScopes = true
+): IQuery {
   const metadata: Record<string, string> = {};
   const words: string[] = [];
   for (const word of typed.trim().split(/\s+/)) {
-    const found = /^([A-Za-z0-9_-]+)(>=|<=|!=|=|>|<)(.+)$/.exec(word);
+    const found = (hasScopes ? CONDITION : LONG_CONDITION).exec(word);
     if (found) {
       metadata[found[1]!] = (found[2] === '=' ? '' : found[2]!) + found[3]!;
     } else {
@@ -18,7 +27,7 @@ export function parseQuery(typed: string, below: string): IQuery {
     }
   }
   const pattern = words.join(' ');
-  const colon = pattern.indexOf(':');
+  const colon = hasScopes ? pattern.indexOf(':') : -1;
   return {
     text: pattern.slice(colon + 1),
     path: colon < 0 ? below : pattern.slice(0, colon),

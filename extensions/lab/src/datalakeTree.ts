@@ -107,6 +107,18 @@ export class LakeTree extends Observable {
     this._tell();
   }
 
+  /** Show one entry by itself, as if it had been searched for. */
+  showEntry(lake: ILake, entry: IEntry): void {
+    this._begin({ text: entry.name, path: '', metadata: {} });
+    const node = this._node(lake, entry, null, 1);
+    this._rows = [{ node }];
+    this._selected = node;
+    if (this.hasChildren(node)) {
+      this._unfold(node);
+    }
+    this._tell();
+  }
+
   select(node: INode | null): void {
     if (node !== this._selected) {
       this._selected = node;
@@ -143,6 +155,15 @@ export class LakeTree extends Observable {
       this._fold(node);
       this._unfold(node);
       this._tell();
+    }
+  }
+
+  /** Read an entry anew wherever it is shown open; the empty path is the lake itself. */
+  reloadPath(lake: string, path: string): void {
+    for (const { node } of [...this._rows]) {
+      if (node?.lake.name === lake && (node.entry?.path ?? '') === path) {
+        this.reload(node);
+      }
     }
   }
 
@@ -343,7 +364,7 @@ export function depthOf(row: Row): number {
 
 /** Whether a lake can be searched. */
 export function isSearchable(lake: ILake): boolean {
-  return can(lake, 'search');
+  return can(lake, 'search') || can(lake, 'search-area');
 }
 
 /** The id of a node's row, which is one in the page; paths may hold anything, blanks too. */

@@ -68,7 +68,14 @@ export interface IQuery {
   /** Searches below this entry. */
   path: string;
   metadata: Record<string, string>;
+  /** West, south, east, north in degrees. */
+  bbox?: Box | undefined;
+  /** A moment, or an interval, as STAC writes it. */
+  time?: string | undefined;
 }
+
+/** West, south, east, north in degrees. */
+export type Box = readonly [number, number, number, number];
 
 export interface IDetails {
   entry: IEntry;
@@ -76,6 +83,8 @@ export interface IDetails {
   parents: IEntry[];
   /** Where it can be opened on this machine. */
   here: string | null;
+  /** The keys of its metadata that may be changed. */
+  editable: string[];
 }
 
 export interface IReplica {
@@ -118,6 +127,40 @@ export interface IRule {
   reasons?: IReason[];
 }
 
+/** An entry of another lake that something refers to. */
+export interface IReference {
+  lake: string;
+  path: string;
+}
+
+/** Where an item's assets are. */
+export interface IWhere {
+  dataset: IReference | null;
+  assets: Record<string, IAssetPlace[]>;
+}
+
+export interface IAssetPlace extends IReference {
+  rses: string[];
+  here: string | null;
+}
+
+/** What was registered of one page of items. */
+export interface IRegistered {
+  scope: string;
+  container: string | null;
+  datasets: { path: string; files: number; known: number }[];
+  skipped: { item: string; asset: string; reason: string }[];
+  next: string | null;
+  done: boolean;
+}
+
+export interface IMadeItem {
+  item: Record<string, unknown>;
+  url: string | null;
+  lake: string | null;
+  path: string | null;
+}
+
 export interface IPreview {
   kind: 'text' | 'table' | 'image' | 'header' | 'none';
   text: string;
@@ -134,7 +177,7 @@ export type TransferState =
 
 export interface ITransfer {
   id: string;
-  way: 'copy' | 'fts' | 'rule';
+  way: 'copy' | 'fts' | 'stream' | 'rule';
   title: string;
   source: string;
   destination: string;
@@ -154,7 +197,10 @@ export interface IUpload {
   id: string;
   lake: string;
   source: string;
+  /** Of a Rucio; empty for a storage's. */
   dataset: string;
+  /** Of a storage. */
+  folder: string;
   state: 'running' | 'done' | 'failed' | 'cut';
   error: IProblem | null;
   progress: Partial<IUploadProgress>;
@@ -214,6 +260,19 @@ export function isContainer(entry: IEntry): boolean {
 /** Whether a lake can do something. */
 export function can(lake: ILake, capability: Capability): boolean {
   return lake.capabilities.includes(capability);
+}
+
+/** Whether a lake is made of folders and files. */
+export function isStorage(lake: ILake): boolean {
+  return lake.kind === 'webdav' || lake.kind === 's3';
+}
+
+/** Whether an entry is a Rucio's dataset or container. */
+export function isCollection(lake: ILake, entry: IEntry): boolean {
+  return (
+    isDid(lake, entry) &&
+    (entry.kind === 'dataset' || entry.kind === 'container')
+  );
 }
 
 /** Whether an entry is a Rucio's file, dataset or container. */

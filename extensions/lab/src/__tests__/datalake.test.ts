@@ -6,6 +6,7 @@ import { openCode } from '../datalakeCode.js';
 import { DetailsModel } from '../datalakeDetails.js';
 import { pressKey } from '../datalakeKeys.js';
 import { parseQuery } from '../datalakeSearch.js';
+import { SelectionModel } from '../datalakeSelection.js';
 import { SuggestionsModel } from '../datalakeSuggestions.js';
 import { sizeText } from '../datalakeText.js';
 import { INode, LakeTree } from '../datalakeTree.js';
@@ -232,8 +233,9 @@ describe('LakeTree', () => {
   it('is walked through by keys', async () => {
     await openScope(null);
     const entered: string[] = [];
-    const press = (key: string) =>
-      pressKey(tree, key, 2, one => entered.push(one.entry!.name));
+    const selection = new SelectionModel(tree);
+    const enter = (one: INode) => void entered.push(one.entry!.name);
+    const press = (key: string) => pressKey({ tree, selection, enter }, key, 2);
     const at = () => tree.selected?.entry?.name ?? tree.selected?.lake.title;
     assert.ok(press('End'));
     assert.equal(at(), 'Virgo');
@@ -307,7 +309,8 @@ describe('DetailsModel', () => {
         replicas: () => Promise.resolve({}),
         shares: () => Promise.resolve([]),
         rule: () => Promise.reject(new LakeFailure('denied', 'No.', '')),
-        rules: () => Promise.resolve([{ state } as never])
+        rules: () => Promise.resolve([{ state } as never]),
+        where: () => Promise.reject(new LakeFailure('denied', 'No.', ''))
       },
       0
     );

@@ -2,15 +2,26 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { UseSignal } from '@jupyterlab/ui-components';
 import type { ReactNode } from 'react';
 
-import type { Asked, DetailsModel } from '../datalakeDetails.js';
+import type { Asked, DetailsModel, ISubject } from '../datalakeDetails.js';
+import { inLakes, itemOf } from '../datalakeReferences.js';
 import { entryKindText, sizeText, valueText } from '../datalakeText.js';
-import type { IDetails, IReplica, IShare } from '../datalakeTypes.js';
+import type {
+  IDetails,
+  IReference,
+  IReplica,
+  IShare
+} from '../datalakeTypes.js';
+import { AssetPlaces, DataLakeItem, References } from './DataLakeItem.js';
 import { DataLakeProblem } from './DataLakeProblem.js';
 import { DataLakeRules, IRuleActions } from './DataLakeRules.js';
 
 export interface IDataLakeDetailsProps {
   model: DetailsModel;
   rules: IRuleActions;
+  /** Where the picture of an item is. */
+  thumbnailUrl: (subject: ISubject) => string;
+  /** Shows an entry in the tree. */
+  goTo: (to: IReference) => void;
   trans: TranslationBundle;
 }
 
@@ -24,7 +35,7 @@ export function DataLakeDetails(props: IDataLakeDetailsProps): JSX.Element {
 }
 
 function Sections(props: IDataLakeDetailsProps): JSX.Element {
-  const { model, rules, trans } = props;
+  const { goTo, model, rules, trans } = props;
   if (!model.subject) {
     return <p className="jp-farlab-Note">{trans.__('Select an entry.')}</p>;
   }
@@ -32,6 +43,16 @@ function Sections(props: IDataLakeDetailsProps): JSX.Element {
   return (
     <div className="jp-farlab-LakeDetails">
       <Facts {...props} />
+      <Describing {...props} />
+      {model.where && (
+        <Section
+          {...parts}
+          title={trans.__('In the lakes')}
+          asked={model.where}
+        >
+          {found => <AssetPlaces where={found} goTo={goTo} trans={trans} />}
+        </Section>
+      )}
       {model.replicas && (
         <Section {...parts} title={trans.__('Replicas')} asked={model.replicas}>
           {found => <Replicas replicas={found} trans={trans} />}
@@ -55,13 +76,22 @@ function Sections(props: IDataLakeDetailsProps): JSX.Element {
       )}
       {model.details && (
         <Section {...parts} title={trans.__('Metadata')} asked={model.details}>
-          {found => <Metadata {...found} />}
+          {found => <Metadata {...found} trans={trans} />}
         </Section>
       )}
       {model.details?.name === 'told' &&
         model.details.value.parents.length > 0 && (
           <Section {...parts} title={trans.__('Part of')} asked={model.details}>
-            {found => <Parents {...found} />}
+            {found => (
+              <References
+                references={found.parents.map(({ path }) => ({
+                  name: path,
+                  to: { lake: model.subject!.lake.name, path },
+                  url: null
+                }))}
+                goTo={goTo}
+              />
+            )}
           </Section>
         )}
     </div>
@@ -90,6 +120,40 @@ function Section<T>(props: ISectionProps<T>): JSX.Element {
       )}
       {asked.name === 'told' && children(asked.value)}
     </section>
+  );
+}
+
+/** How STAC describes it, and what names it in other lakes. */
+function Describing(props: IDataLakeDetailsProps): JSX.Element {
+  const { goTo, model, thumbnailUrl, trans } = props;
+  const subject = model.subject!;
+  const told =
+    model.details?.name === 'told' ? model.details.value.entry : null;
+  const item = itemOf(told ?? subject.entry);
+  const named = model.where ? [] : inLakes(subject.entry);
+  return (
+    <>
+      {(subject.entry.kind === 'item' ||
+        subject.entry.kind === 'collection') && (
+        <DataLakeItem
+          entry={subject.entry}
+          thumbnail={thumbnailUrl(subject)}
+          trans={trans}
+        />
+      )}
+      {item && (
+        <section aria-label={trans.__('STAC item')}>
+          <h3>{trans.__('STAC item')}</h3>
+          <References references={[item]} goTo={goTo} />
+        </section>
+      )}
+      {named.length > 0 && (
+        <section aria-label={trans.__('In the lakes')}>
+          <h3>{trans.__('In the lakes')}</h3>
+          <References references={named} goTo={goTo} />
+        </section>
+      )}
+    </>
   );
 }
 
@@ -163,29 +227,38 @@ function Shares(props: {
   );
 }
 
-function Metadata({ metadata }: IDetails): JSX.Element {
+/** What users have said of it first; what the lake itself says is folded away. */
+function Metadata(props: IDetails & { trans: TranslationBundle }): JSX.Element {
+  const { editable, metadata, trans } = props;
   const known = Object.entries(metadata).filter(
     ([, value]) => value !== null && value !== ''
   );
+  const own = known.filter(([key]) => editable.includes(key));
+  const others = known.filter(([key]) => !editable.includes(key));
+  if (own.length === 0 || others.length === 0) {
+    return <Values values={known} />;
+  }
+  return (
+    <>
+      <Values values={own} />
+      <details>
+        <summary>{trans.__("The lake's own")}</summary>
+        <Values values={others} />
+      </details>
+    </>
+  );
+}
+
+function Values(props: { values: readonly [string, unknown][] }): JSX.Element {
   return (
     <dl className="jp-farlab-Facts">
-      {known.map(([key, value]) => (
+      {props.values.map(([key, value]) => (
         <div key={key} role="presentation">
           <dt>{key}</dt>
           <dd>{valueText(value)}</dd>
         </div>
       ))}
     </dl>
-  );
-}
-
-function Parents({ parents }: IDetails): JSX.Element {
-  return (
-    <ul>
-      {parents.map(({ path }) => (
-        <li key={path}>{path}</li>
-      ))}
-    </ul>
   );
 }
 

@@ -6,7 +6,7 @@ import type { DetailsModel } from '../datalakeDetails.js';
 import type { PaneModel, PaneTab } from '../datalakePane.js';
 import type { TransfersModel } from '../datalakeTransfers.js';
 import { DataLakeActions, IDataLakeActionsProps } from './DataLakeActions.js';
-import { DataLakeDetails } from './DataLakeDetails.js';
+import { DataLakeDetails, IDataLakeDetailsProps } from './DataLakeDetails.js';
 import { DataLakePreview } from './DataLakePreview.js';
 import type { IRuleActions } from './DataLakeRules.js';
 import { DataLakeTransfers } from './DataLakeTransfers.js';
@@ -16,6 +16,8 @@ export interface IDataLakePaneProps extends IDataLakeActionsProps {
   details: DetailsModel;
   transfers: TransfersModel;
   rules: IRuleActions;
+  thumbnailUrl: IDataLakeDetailsProps['thumbnailUrl'];
+  goTo: IDataLakeDetailsProps['goTo'];
   trans: TranslationBundle;
 }
 
@@ -88,7 +90,7 @@ function Tabs(props: IDataLakePaneProps & { id: string }): JSX.Element {
 }
 
 function Content(props: IDataLakePaneProps): JSX.Element {
-  const { details, pane, rules, transfers, trans } = props;
+  const { details, pane, transfers, trans } = props;
   if (pane.tab === 'transfers') {
     return <DataLakeTransfers model={transfers} trans={trans} />;
   }
@@ -112,9 +114,7 @@ function Content(props: IDataLakePaneProps): JSX.Element {
           </>
         )}
       </UseSignal>
-      {pane.tab === 'details' && (
-        <DataLakeDetails model={details} rules={rules} trans={trans} />
-      )}
+      {pane.tab === 'details' && <DataLakeDetails {...props} model={details} />}
     </>
   );
 }

@@ -6,6 +6,8 @@ import type { Availability } from '../datalakeAvailability.js';
 import { entryIcon } from '../datalakeIcons.js';
 import { takesLogin } from '../datalakeLakes.js';
 import { availabilityText, entryKindText, sizeText } from '../datalakeText.js';
+import type { ISelecting } from '../datalakeKeys.js';
+import { lakeNames } from '../datalakeReferences.js';
 import type { INode, ITail } from '../datalakeTree.js';
 import { DataLakeProblem } from './DataLakeProblem.js';
 
@@ -17,9 +19,11 @@ export interface IDataLakeRowProps {
   height: number;
   isOpen: boolean;
   isSelected: boolean;
+  /** Whether it is the one that keys are about. */
+  isCurrent: boolean;
   hasChildren: boolean;
   where: Availability | undefined;
-  select: (node: INode) => void;
+  select: (node: INode, how: ISelecting) => void;
   toggle: (node: INode) => void;
   enter: (node: INode) => void;
   trans: TranslationBundle;
@@ -35,7 +39,7 @@ export const DataLakeRow = memo(function Row(props: IDataLakeRowProps) {
   return (
     <div
       id={props.id}
-      className={`jp-farlab-LakeRow${isSelected ? ' jp-mod-selected' : ''}`}
+      className={`jp-farlab-LakeRow${isSelected ? ' jp-mod-selected' : ''}${props.isCurrent ? ' jp-mod-current' : ''}`}
       role="row"
       aria-level={node.depth + 1}
       aria-posinset={node.position}
@@ -44,8 +48,8 @@ export const DataLakeRow = memo(function Row(props: IDataLakeRowProps) {
       data-kind={entry?.kind ?? 'lake'}
       style={{ top: props.top, height: props.height }}
       title={`${entry?.path ?? lake.title} · ${kind}`}
-      onClick={() => props.select(node)}
-      onContextMenu={() => props.select(node)}
+      onClick={event => props.select(node, event)}
+      onContextMenu={() => isSelected || props.select(node, {})}
       onDoubleClick={() =>
         hasChildren ? props.toggle(node) : props.enter(node)
       }
@@ -81,7 +85,14 @@ export const DataLakeRow = memo(function Row(props: IDataLakeRowProps) {
   );
 });
 
-function Where({ where, trans }: IDataLakeRowProps): JSX.Element | null {
+function Where({ node, trans, where }: IDataLakeRowProps): JSX.Element | null {
+  const lakes = node.entry ? lakeNames(node.entry) : [];
+  if (lakes.length > 0) {
+    const words = trans.__('In the lake: %1', lakes.join(', '));
+    return (
+      <span data-where="in-lake" role="img" aria-label={words} title={words} />
+    );
+  }
   if (!where) {
     return null;
   }

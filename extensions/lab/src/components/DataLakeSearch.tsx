@@ -2,11 +2,15 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { closeIcon, searchIcon, UseSignal } from '@jupyterlab/ui-components';
 import { useId, useState } from 'react';
 
+import { areaIcon } from '../datalakeIcons.js';
 import type { LakesModel } from '../datalakeLakes.js';
 import { parseQuery, scopeOf } from '../datalakeSearch.js';
 import type { SuggestionsModel } from '../datalakeSuggestions.js';
 import { isSearchable, LakeTree } from '../datalakeTree.js';
-import type { ILake } from '../datalakeTypes.js';
+import { intervalOf } from '../datalakeTime.js';
+import type { ILake, IQuery } from '../datalakeTypes.js';
+import { can } from '../datalakeTypes.js';
+import { DataLakeArea, IArea, NOWHERE } from './DataLakeArea.js';
 
 export interface IDataLakeSearchProps {
   lakes: LakesModel;
@@ -20,10 +24,13 @@ export function DataLakeSearch(props: IDataLakeSearchProps): JSX.Element {
   const { lakes, suggestions, tree, trans } = props;
   const [typed, setTyped] = useState('');
   const [chosen, setChosen] = useState('');
+  const [area, setArea] = useState<IArea | null>(null);
   const searchable = lakes.lakes.filter(isSearchable);
   const lake = chosenLake(searchable, chosen, tree);
+  const wanted = lake && queryOf(typed, area, lake, tree);
   const clear = () => {
     setTyped('');
+    setArea(null);
     tree.show(lakes.lakes);
   };
   if (!lake) {
@@ -35,9 +42,9 @@ export function DataLakeSearch(props: IDataLakeSearchProps): JSX.Element {
       role="search"
       onSubmit={event => {
         event.preventDefault();
-        if (typed.trim()) {
+        if (wanted) {
           setChosen(lake.name);
-          tree.search(lake, parseQuery(typed, below(lake, tree)));
+          tree.search(lake, wanted);
         } else {
           clear();
         }
@@ -54,6 +61,7 @@ export function DataLakeSearch(props: IDataLakeSearchProps): JSX.Element {
       )}
       <span className="jp-farlab-LakeSearch-box">
         <Words
+          lake={lake}
           typed={typed}
           suggestions={suggestions}
           type={words => {
@@ -62,6 +70,17 @@ export function DataLakeSearch(props: IDataLakeSearchProps): JSX.Element {
           }}
           trans={trans}
         />
+        {can(lake, 'search-area') && (
+          <button
+            type="button"
+            aria-expanded={area !== null}
+            aria-pressed={area !== null}
+            title={trans.__('Area and time')}
+            onClick={() => setArea(area ? null : NOWHERE)}
+          >
+            <areaIcon.react tag="span" />
+          </button>
+        )}
         <button type="submit" title={trans.__('Search %1', lake.title)}>
           <searchIcon.react tag="span" />
         </button>
@@ -75,6 +94,9 @@ export function DataLakeSearch(props: IDataLakeSearchProps): JSX.Element {
           </button>
         )}
       </span>
+      {area && can(lake, 'search-area') && (
+        <DataLakeArea area={area} set={setArea} trans={trans} />
+      )}
     </form>
   );
 }
@@ -103,13 +125,15 @@ function Choice({ lakes, chosen, choose, trans }: IChoiceProps): JSX.Element {
 }
 
 interface IWordsProps {
+  lake: ILake;
   typed: string;
   suggestions: SuggestionsModel;
   type: (words: string) => void;
   trans: TranslationBundle;
 }
 
-function Words({ typed, suggestions, type, trans }: IWordsProps): JSX.Element {
+function Words(props: IWordsProps): JSX.Element {
+  const { lake, suggestions, trans, type, typed } = props;
   const id = useId();
   return (
     <>
@@ -120,11 +144,18 @@ function Words({ typed, suggestions, type, trans }: IWordsProps): JSX.Element {
         spellCheck={false}
         autoComplete="off"
         aria-label={trans.__('Search')}
-        placeholder={trans.__('scope:name* key=value')}
-        title={trans.__(
-          'A pattern of names with *, in the scope that is selected or that comes before a ' +
-            'colon; then metadata as key=value, key>value and so on'
-        )}
+        placeholder={exampleText(lake, trans)}
+        disabled={!can(lake, 'search') && !can(lake, 'search-metadata')}
+        title={
+          lake.kind === 'rucio'
+            ? trans.__(
+                'A pattern of names with *, in the scope that is selected or that comes before a ' +
+                  'colon; then metadata as key=value, key>value and so on'
+              )
+            : trans.__(
+                'In the collection that is selected; metadata as key=value, key>value and so on'
+              )
+        }
         onChange={event => type(event.target.value)}
       />
       <UseSignal signal={suggestions.changed}>
@@ -138,6 +169,38 @@ function Words({ typed, suggestions, type, trans }: IWordsProps): JSX.Element {
       </UseSignal>
     </>
   );
+}
+
+/** What can be typed for a lake. */
+function exampleText(lake: ILake, trans: TranslationBundle): string {
+  if (lake.kind === 'rucio') {
+    return trans.__('scope:name* key=value');
+  }
+  if (can(lake, 'search')) {
+    return trans.__('words key=value');
+  }
+  return can(lake, 'search-metadata')
+    ? trans.__('key=value')
+    : trans.__('by area and time');
+}
+
+/** What is asked for; null: nothing. */
+function queryOf(
+  typed: string,
+  area: IArea | null,
+  lake: ILake,
+  tree: LakeTree
+): IQuery | null {
+  const where = can(lake, 'search-area') ? area : null;
+  const time = where ? intervalOf(where.from, where.until) : '';
+  if (!typed.trim() && !where?.box && !time) {
+    return null;
+  }
+  return {
+    ...parseQuery(typed, below(lake, tree), lake.kind === 'rucio'),
+    bbox: where?.box ?? undefined,
+    time: time || undefined
+  };
 }
 
 /** The lake to search: the one that was chosen, or else that of the selected row. */

@@ -35,7 +35,11 @@ export function DataLakeTop(props: IDataLakeTopProps): JSX.Element {
         {() => (
           <>
             <UseSignal signal={tree.changed}>
-              {() => <DataLakeSearch {...props} />}
+              {() => (
+                <UseSignal signal={lakes.prepared}>
+                  {() => <DataLakeSearch {...props} />}
+                </UseSignal>
+              )}
             </UseSignal>
             <Lakes {...props} trans={trans} />
           </>

@@ -3,7 +3,8 @@ import { UseSignal } from '@jupyterlab/ui-components';
 import { useEffect, useMemo, useRef, useState } from 'react';
 
 import type { AvailabilityModel } from '../datalakeAvailability.js';
-import { pressKey } from '../datalakeKeys.js';
+import { ISelecting, pressKey, selectBy } from '../datalakeKeys.js';
+import type { SelectionModel } from '../datalakeSelection.js';
 import { INode, ITail, LakeTree, Row, rowId } from '../datalakeTree.js';
 import { IRange, ROW, RowHeights, rowsFor } from '../datalakeWindow.js';
 import { DataLakeRow, DataLakeTail } from './DataLakeRow.js';
@@ -11,6 +12,7 @@ import { DataLakeRow, DataLakeTail } from './DataLakeRow.js';
 export interface IDataLakeTreeProps {
   tree: LakeTree;
   availability: AvailabilityModel;
+  selection: SelectionModel;
   /** What Enter or a double click does with a file. */
   enter: (node: INode) => void;
   logIn: (tail: ITail) => void;
@@ -58,15 +60,21 @@ function Grid(props: IDataLakeTreeProps): JSX.Element {
       tabIndex={0}
       aria-label={trans.__('Lakes')}
       aria-activedescendant={selected ? rowId(selected) : undefined}
+      aria-multiselectable={true}
       aria-colcount={3}
       aria-rowcount={-1}
       onScroll={measure}
       onKeyDown={event => {
+        if (isMenuKey(event)) {
+          event.preventDefault();
+          openMenu(box.current, selected);
+          return;
+        }
         const page = Math.max(1, Math.floor(height / ROW) - 1);
         if (
           event.target === event.currentTarget &&
-          !(event.ctrlKey || event.altKey || event.metaKey) &&
-          pressKey(tree, event.key, page, props.enter)
+          !(event.altKey || event.metaKey) &&
+          pressKey(props, event.key, page, event)
         ) {
           event.preventDefault();
           event.stopPropagation();
@@ -87,8 +95,11 @@ interface IRowsProps extends IDataLakeTreeProps {
 }
 
 function Rows(props: IRowsProps): JSX.Element {
-  const { tree, availability, heights, range } = props;
-  const select = useMemo(() => (node: INode) => tree.select(node), [tree]);
+  const { tree, availability, heights, range, selection } = props;
+  const select = useMemo(
+    () => (node: INode, how: ISelecting) => selectBy(selection, node, how),
+    [selection]
+  );
   const toggle = useMemo(
     () => (node: INode) => (node.isOpen ? tree.close(node) : tree.open(node)),
     [tree]
@@ -96,43 +107,69 @@ function Rows(props: IRowsProps): JSX.Element {
   return (
     <UseSignal signal={availability.changed}>
       {() => (
-        <>
-          {tree.rows.slice(range.first, range.end).map((row, place) => {
-            const index = range.first + place;
-            const box = {
-              top: heights.top(index),
-              height: heights.height(index)
-            };
-            return row.tail ? (
-              <DataLakeTail
-                key={`${row.tail.node.id}\n`}
-                tail={row.tail}
-                {...box}
-                retry={tail => tree.retry(tail)}
-                logIn={props.logIn}
-                trans={props.trans}
-              />
-            ) : (
-              <DataLakeRow
-                key={row.node.id}
-                id={rowId(row.node)}
-                node={row.node}
-                {...box}
-                isOpen={row.node.isOpen}
-                isSelected={row.node === tree.selected}
-                hasChildren={tree.hasChildren(row.node)}
-                where={availability.of(row.node)}
-                select={select}
-                toggle={toggle}
-                enter={props.enter}
-                trans={props.trans}
-              />
-            );
-          })}
-        </>
+        <UseSignal signal={selection.changed}>
+          {() => (
+            <>
+              {tree.rows.slice(range.first, range.end).map((row, place) => {
+                const index = range.first + place;
+                const box = {
+                  top: heights.top(index),
+                  height: heights.height(index)
+                };
+                return row.tail ? (
+                  <DataLakeTail
+                    key={`${row.tail.node.id}\n`}
+                    tail={row.tail}
+                    {...box}
+                    retry={tail => tree.retry(tail)}
+                    logIn={props.logIn}
+                    trans={props.trans}
+                  />
+                ) : (
+                  <DataLakeRow
+                    key={row.node.id}
+                    id={rowId(row.node)}
+                    node={row.node}
+                    {...box}
+                    isOpen={row.node.isOpen}
+                    isSelected={selection.has(row.node)}
+                    isCurrent={row.node === tree.selected}
+                    hasChildren={tree.hasChildren(row.node)}
+                    where={availability.of(row.node)}
+                    select={select}
+                    toggle={toggle}
+                    enter={props.enter}
+                    trans={props.trans}
+                  />
+                );
+              })}
+            </>
+          )}
+        </UseSignal>
       )}
     </UseSignal>
   );
+}
+
+/** Whether somebody asks for the context menu without a mouse. */
+function isMenuKey(event: React.KeyboardEvent): boolean {
+  return event.key === 'ContextMenu' || (event.shiftKey && event.key === 'F10');
+}
+
+/** Open the context menu of the selected row, below its name. */
+function openMenu(box: HTMLElement | null, selected: INode | null): void {
+  const row = selected && box?.querySelector(`#${CSS.escape(rowId(selected))}`);
+  if (row) {
+    const { bottom, left } = row.getBoundingClientRect();
+    const place = { clientX: left + 48, clientY: bottom };
+    row.dispatchEvent(
+      new MouseEvent('contextmenu', {
+        bubbles: true,
+        cancelable: true,
+        ...place
+      })
+    );
+  }
 }
 
 /** Which part of a box is seen; measured anew when it is scrolled or changes its size. */

@@ -1,20 +1,16 @@
-import {
-  Clipboard,
-  Dialog,
-  InputDialog,
-  showDialog
-} from '@jupyterlab/apputils';
+import { Clipboard, Dialog, showDialog } from '@jupyterlab/apputils';
 
+import { SelectField } from './components/DataLakeFields.js';
 import { openCode } from './datalakeCode.js';
 import { attempt, IDataLakeContext, tellSuccess } from './datalakeContext.js';
 import type { ISubject } from './datalakeDetails.js';
 import { hasNotebooks, insertCell } from './datalakeNotebook.js';
 import { makeAvailable } from './datalakeRuleActions.js';
-import { scopeOf } from './datalakeSearch.js';
 import { can } from './datalakeTypes.js';
+import { askAndDo } from './widgets/FormDialog.js';
 
-/** Seconds for which a shared link works. */
-const LINK = 24 * 3600;
+/** Hours of a day: for so long a shared link works, unless the user says otherwise. */
+const DAY = 24;
 
 /** Put the cell that opens a file into the notebook; offer to bring the file here if it is not. */
 export async function openInNotebook(
@@ -59,7 +55,7 @@ async function offerToBring(
       : [Dialog.okButton()]
   });
   if (mayBring && button.accept) {
-    await makeAvailable(context, subject);
+    await makeAvailable(context, [subject]);
   }
 }
 
@@ -73,14 +69,39 @@ export function copy(
   tellSuccess(trans.__('Copied %1.', what));
 }
 
-/** Copy a link that works without an account, for a day. */
+/** Make a link that works without an account, for as long as the user says, and copy it. */
 export async function shareLink(
   context: IDataLakeContext,
   { entry, lake }: ISubject
 ): Promise<void> {
   const { client, trans } = context;
-  const work = client.link(lake.name, entry.path, LINK);
-  const link = await attempt(trans, work);
+  const link = await askAndDo({
+    title: trans.__('Share %1', entry.name),
+    okLabel: trans.__('Copy Link'),
+    value: { hours: String(DAY) },
+    form: ({ set, value }) => (
+      <>
+        <p>
+          {trans.__(
+            'Whoever has the link can read the file until the link ends; it can not be taken back.'
+          )}
+        </p>
+        <SelectField
+          label={trans.__('The link works for')}
+          value={value.hours}
+          options={[
+            ['1', trans.__('1 hour')],
+            [String(DAY), trans.__('1 day')],
+            [String(7 * DAY), trans.__('7 days')]
+          ]}
+          set={hours => set({ hours })}
+        />
+      </>
+    ),
+    submit: ({ hours }) =>
+      client.link(lake.name, entry.path, Number(hours) * 3600),
+    trans
+  });
   if (link) {
     const end = new Date(link.ends * 1000).toLocaleString();
     copy(context, link.url, trans.__('a link that works until %1', end));
@@ -96,29 +117,4 @@ export function download(
   anchor.href = client.contentUrl(lake.name, entry.path);
   anchor.download = '';
   anchor.click();
-}
-
-/** Make an empty dataset in the scope of an entry. */
-export async function createDataset(
-  context: IDataLakeContext,
-  { entry, lake }: ISubject
-): Promise<void> {
-  const { client, trans, tree } = context;
-  const scope = scopeOf(entry.path);
-  const { value } = await InputDialog.getText({
-    title: trans.__('New dataset in %1', scope),
-    label: trans.__('Name'),
-    okLabel: trans.__('Create')
-  });
-  if (!value) {
-    return;
-  }
-  const work = client.create(lake.name, `${scope}:${value}`, 'dataset');
-  if (await attempt(trans, work)) {
-    tellSuccess(trans.__('Created %1.', `${scope}:${value}`));
-    const node = tree.rows.find(row => row.node?.entry?.path === scope)?.node;
-    if (node) {
-      tree.reload(node);
-    }
-  }
 }

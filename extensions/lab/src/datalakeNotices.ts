@@ -1,0 +1,175 @@
+import { Notification } from '@jupyterlab/apputils';
+import type { Contents } from '@jupyterlab/services';
+
+import { attempt, IDataLakeContext } from './datalakeContext.js';
+import { scopeOf } from './datalakeSearch.js';
+import type { IDropped } from './datalakeStaged.js';
+import { isStaged, stage } from './datalakeStaged.js';
+import { problemText } from './datalakeText.js';
+import type { IUpload } from './datalakeTypes.js';
+import { LakeFailure } from './datalakeTypes.js';
+import { pollWhile } from './polls.js';
+
+/** Milliseconds between two looks at uploads that run. */
+const INTERVAL = 2000;
+
+/**
+ * Bring files of one's own computer to the server, with a notification that shows how far it is
+ * and can stop it.
+ *
+ * @returns where they are there; null if it was stopped, or has failed, which is told
+ */
+export async function stageWithNotice(
+  { app, trans }: IDataLakeContext,
+  files: readonly IDropped[]
+): Promise<string | null> {
+  const request = new AbortController();
+  const message = trans._n(
+    'Sending %1 file to the server',
+    'Sending %1 files to the server',
+    files.length
+  );
+  const id = Notification.emit(message, 'in-progress', {
+    autoClose: false,
+    progress: 0,
+    actions: [
+      {
+        label: trans.__('Cancel'),
+        displayType: 'warn',
+        callback: event => {
+          event.preventDefault(); // the end dismisses it
+          request.abort();
+        }
+      }
+    ]
+  });
+  const { contents } = app.serviceManager;
+  const work = stage(contents, files, request.signal, (done, total) => {
+    Notification.update({ id, progress: total > 0 ? done / total : 0 });
+  }).catch((reason: Error) => {
+    if (request.signal.aborted) {
+      return null;
+    }
+    throw new LakeFailure('server-error', reason.message);
+  });
+  const where = await attempt(trans, work);
+  Notification.dismiss(id);
+  return where;
+}
+
+/** Tell of uploads that run, and of how they end, wherever the user looks at the moment. */
+export function followUploads(context: IDataLakeContext): void {
+  const { app, transfers } = context;
+  const known = new Map<string, string>();
+  const poll = pollWhile(
+    () => known.size > 0,
+    () => transfers.refresh(),
+    INTERVAL
+  );
+  transfers.changed.connect(() => {
+    const hadNone = known.size === 0;
+    for (const upload of transfers.uploads) {
+      follow(context, known, upload, app.serviceManager.contents);
+    }
+    const listed = new Set(transfers.uploads.map(({ id }) => id));
+    for (const [id, notice] of known) {
+      if (!listed.has(id)) {
+        known.delete(id);
+        Notification.dismiss(notice);
+      }
+    }
+    if (hadNone && known.size > 0) {
+      void poll.start();
+    }
+  });
+}
+
+function follow(
+  context: IDataLakeContext,
+  known: Map<string, string>,
+  upload: IUpload,
+  contents: Contents.IManager
+): void {
+  const { trans } = context;
+  const target = upload.dataset || upload.folder || upload.lake;
+  const { size = 0, size_done = 0 } = upload.progress;
+  const id = known.get(upload.id);
+  if (upload.state === 'running') {
+    const message = trans.__('Uploading to %1', target);
+    const progress = size > 0 ? Math.min(1, size_done / size) : 0;
+    if (id === undefined) {
+      known.set(upload.id, beginNotice(context, upload, message, progress));
+    } else {
+      Notification.update({ id, progress });
+    }
+    return;
+  }
+  if (id === undefined) {
+    return; // it had ended before anybody looked
+  }
+  known.delete(upload.id);
+  Notification.dismiss(id);
+  if (upload.state === 'done') {
+    Notification.success(trans.__('Uploaded to %1.', target), {
+      autoClose: 5000
+    });
+    void forgetStaged(contents, upload);
+    for (const path of changedPaths(upload)) {
+      context.tree.reloadPath(upload.lake, path);
+    }
+  } else if (upload.error) {
+    const { fix, message } = problemText(upload.error, trans);
+    Notification.error(`${message} ${fix}`, {
+      autoClose: false,
+      actions: [
+        {
+          label: trans.__('Show Transfers'),
+          callback: () => context.pane.show('transfers')
+        }
+      ]
+    });
+  }
+}
+
+function beginNotice(
+  { trans, transfers }: IDataLakeContext,
+  upload: IUpload,
+  message: string,
+  progress: number
+): string {
+  return Notification.emit(message, 'in-progress', {
+    autoClose: false,
+    progress,
+    actions: [
+      {
+        label: trans.__('Cancel'),
+        displayType: 'warn',
+        callback: event => {
+          event.preventDefault();
+          void transfers.cancelUpload(upload.id);
+        }
+      }
+    ]
+  });
+}
+
+/** The entries in which something is new after an upload. */
+function changedPaths({ dataset, folder }: IUpload): string[] {
+  if (dataset) {
+    return [dataset, scopeOf(dataset)];
+  }
+  const names = folder ? folder.split('/') : [];
+  return names.map((_, at) => names.slice(0, at + 1).join('/')).concat('');
+}
+
+/** Remove what came to the server only to be uploaded. */
+async function forgetStaged(
+  contents: Contents.IManager,
+  { source }: IUpload
+): Promise<void> {
+  const start = source.indexOf('lake-uploads/');
+  if (isStaged(source) && start >= 0) {
+    const [folder, id] = source.slice(start).split('/');
+    await contents.delete(`${folder}/${id}`).catch(() => undefined);
+  }
+}
