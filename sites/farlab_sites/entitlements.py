@@ -37,7 +37,10 @@ class EntitlementError(ValueError):
 
 @dataclass(frozen=True)
 class Entitlement:
-    """One membership. Components are decoded, so that a `%3A` in one parts nothing."""
+    """One membership. Components are decoded, so that a `%3A` in one parts nothing.
+
+    As AARC-G069 says, the case of letters matters everywhere but in the namespace.
+    """
 
     namespace: tuple[str, ...]
     path: tuple[str, ...]
@@ -51,12 +54,11 @@ class Entitlement:
         match = _SHAPE.fullmatch(text) if len(text) <= LONGEST else None
         if match is None:
             raise EntitlementError("is no AARC entitlement of a group")
-        first, *rest = match["namespace"].split(":")
         path = tuple(map(_decoded, match["path"].split(":")))
         if any(part.casefold().startswith("role=") for part in path):
             raise EntitlementError("has a role before its end")
         return cls(
-            (first.lower(), *map(_decoded, rest)),
+            tuple(_decoded(part).lower() for part in match["namespace"].split(":")),
             path,
             None if match["role"] is None else _decoded(match["role"]),
             match["authority"],
