@@ -6,7 +6,7 @@ import functools
 import http.server
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -54,27 +54,39 @@ def write_catalogue(folder: Path, host: str, scope: str, files: Mapping[str, byt
             {"rel": "self", "href": "./catalog.json"},
             {"rel": "root", "href": "./catalog.json"},
             {"rel": "child", "href": "./climate/collection.json", "title": "A made-up climate"},
+            {"rel": "child", "href": "./results/collection.json", "title": "Results"},
         ],
     })  # fmt: skip
-    _write(folder / "climate/collection.json", {
-        "type": "Collection", "stac_version": "1.0.0", "id": "climate",
-        "title": "A made-up climate", "license": "CC0-1.0",
-        "description": "Temperatures that follow from a formula; nothing was measured.",
-        "extent": {
-            "spatial": {"bbox": [BOX]},
-            "temporal": {"interval": [[_first(climate.YEARS[0]), _last(climate.YEARS[-1])]]},
-        },
-        "links": [
-            {"rel": "root", "href": "../catalog.json"},
-            {"rel": "parent", "href": "../catalog.json"},
-            *({"rel": "item", "href": f"./{item}"} for item in items),
-        ],
-    })  # fmt: skip
+    about = "Temperatures that follow from a formula; nothing was measured."
+    times: list[str | None] = [_first(climate.YEARS[0]), _last(climate.YEARS[-1])]
+    _write(
+        folder / "climate/collection.json",
+        _collection("climate", "A made-up climate", about, times, items),
+    )
+    about = "What users have computed, and described here."
+    _write(
+        folder / "results/collection.json", _collection("results", "Results", about, [None, None])
+    )
     for year, item in zip(climate.YEARS, items, strict=True):
         name = climate.name_of(year)
         (folder / "climate" / name).write_bytes(files[name])
         _write(folder / "climate" / item, _item(year, name, f"rucio://{host}/{scope}:{name}"))
     (folder / "climate/map.png").write_bytes(files["map.png"])
+
+
+def _collection(
+    name: str, title: str, about: str, times: list[str | None], items: Sequence[str] = ()
+) -> dict[str, Any]:
+    return {
+        "type": "Collection", "stac_version": "1.0.0", "id": name, "title": title,
+        "description": about, "license": "CC0-1.0",
+        "extent": {"spatial": {"bbox": [BOX]}, "temporal": {"interval": [times]}},
+        "links": [
+            {"rel": "root", "href": "../catalog.json"},
+            {"rel": "parent", "href": "../catalog.json"},
+            *({"rel": "item", "href": f"./{item}"} for item in items),
+        ],
+    }  # fmt: skip
 
 
 def _item(year: int, name: str, did: str) -> dict[str, Any]:
