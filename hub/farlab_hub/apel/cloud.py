@@ -173,7 +173,7 @@ def _iso(seconds: int) -> str:
 
 
 _PATTERNS = {
-    Kind.TEXT: r"[!-~][ -~]*",
+    Kind.TEXT: r"[!-~][ -~]{0,1023}",
     Kind.WHOLE: r"\d{1,18}",
     Kind.DECIMAL: r"\d{1,12}(?:\.\d{1,3})?",
     Kind.TIME: r"(?:\d{1,10}|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)",

@@ -32,6 +32,12 @@ class _Service(ArgoMessagingService):  # type: ignore[misc]
         self._ca = ca
         super().__init__(*args, **kwargs)
 
+    def assign_token(self, token: str, cert: str, key: str) -> None:
+        """Get a token where tokens are got: at another port of the same host."""
+        host = str(self.endpoint).partition(":")[0]
+        self.routes["auth_x509"][1] = self.routes["auth_x509"][1].replace("{0}", host)
+        super().assign_token(token, cert, key)
+
     def _make_request(
         self, url: str, body: Any = None, route_name: str | None = None, **options: Any
     ) -> Any:

@@ -139,36 +139,37 @@ def _cloud(fields: Mapping[str, str]) -> Iterator[Wrong]:
         yield "EndTime", "", "is missing from a completed record", "give the end"
     if status != "completed" and has_end:
         yield "EndTime", end, f"belongs to no {status} record", "leave it out until it is completed"
-    start = seconds(fields["StartTime"]) or 0
-    used = int(fields["WallDuration"]) + int(fields.get("SuspendDuration") or 0)
-    if has_end:
-        yield from _order("StartTime", start, "EndTime", end)
-        if used > (seconds(end) or 0) - start + 1:
-            wall = fields["WallDuration"]
-            yield "WallDuration", wall, "is longer than from start to end", "correct it"
-    yield from _order("StartTime", start, "RecordCreateTime", fields["RecordCreateTime"])
+    elif has_end:
+        yield from _duration(fields, int(fields.get("SuspendDuration") or 0))
+    yield from _order(fields, "StartTime", "RecordCreateTime")
     if (fields.get("BenchmarkType") is None) != (fields.get("Benchmark") is None):
         yield "BenchmarkType", "", "needs Benchmark, and the other way round", "give both"
 
 
-def _order(first: str, start: int, name: str, value: str) -> Iterator[Wrong]:
-    if (seconds(value) or 0) < start:
-        yield name, value, f"is before {first}", "correct the times; a clock may have moved"
+def _order(fields: Mapping[str, str], first: str, second: str) -> Iterator[Wrong]:
+    if (seconds(fields[second]) or 0) < (seconds(fields[first]) or 0):
+        fix = "correct the times; a clock may have moved"
+        yield second, fields[second], f"is before {first}", fix
 
 
-def _job(fields: Mapping[str, str]) -> Iterator[Wrong]:
-    start = seconds(fields["StartTime"]) or 0
-    yield from _order("StartTime", start, "EndTime", fields["EndTime"])
-    if int(fields["Processors"]) < 1:
-        yield "Processors", fields["Processors"], "must be at least 1", "send it as cloud record"
-    if int(fields["WallDuration"]) > (seconds(fields["EndTime"]) or 0) - start + 1:
+def _duration(fields: Mapping[str, str], suspended: int) -> Iterator[Wrong]:
+    """Yield what is wrong between start, end and duration; each may be rounded."""
+    lasted = (seconds(fields["EndTime"]) or 0) - (seconds(fields["StartTime"]) or 0)
+    if lasted < 0:
+        yield from _order(fields, "StartTime", "EndTime")
+    elif int(fields["WallDuration"]) + suspended > lasted + 1:
         wall = fields["WallDuration"]
         yield "WallDuration", wall, "is longer than from start to end", "correct it"
 
 
+def _job(fields: Mapping[str, str]) -> Iterator[Wrong]:
+    yield from _duration(fields, 0)
+    if int(fields["Processors"]) < 1:
+        yield "Processors", fields["Processors"], "must be at least 1", "send it as cloud record"
+
+
 def _summary(fields: Mapping[str, str]) -> Iterator[Wrong]:
-    start = seconds(fields["EarliestEndTime"]) or 0
-    yield from _order("EarliestEndTime", start, "LatestEndTime", fields["LatestEndTime"])
+    yield from _order(fields, "EarliestEndTime", "LatestEndTime")
     if int(fields["NumberOfJobs"]) < 1:
         yield "NumberOfJobs", fields["NumberOfJobs"], "must be at least 1", "leave the record out"
 
