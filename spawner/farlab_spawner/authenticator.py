@@ -136,7 +136,8 @@ class FarlabLogin(GenericOAuthenticator):  # type: ignore[misc]  # it has no typ
     async def fresh(self, user: Any, life: float, refused: str = "") -> dict[str, Any]:
         """Return the login's state, whose access token lasts `life` seconds, if any does so.
 
-        It is another token than the one with the SHA-256 `refused`. Raises `LoginEndedError` and `ProviderAwayError`.
+        It is another one than that with the SHA-256 `refused`. Raises `LoginEndedError` and
+        `ProviderAwayError`.
         """
         async with self._lock(user):
             try:

@@ -57,11 +57,11 @@ class Provider:
         word = str(told.get("error", ""))[:100]
         why = f"{word}: {str(told.get('error_description', ''))[:200]}".strip(": ")
         log.info("the provider exchanges no token for %s: %s %s", audience or scope, status, why)
-        if status in (400, 401, 403) and word and word != "invalid_client":
-            msg = f"{self.login.issuer} gives no token for {audience or scope}: {why}"
-            fix = "Ask the hub's operator whether the hub's client may exchange tokens for it."
-            if word in ("invalid_token", "invalid_grant"):
-                raise StaleTokenError(msg, fix)
+        msg = f"{self.login.issuer} gives no token for {audience or scope}: {why}"
+        fix = "Ask the hub's operator whether the hub's client may exchange tokens for it."
+        if word in ("invalid_token", "invalid_grant"):
+            raise StaleTokenError(msg, fix)
+        if status in (400, 403) and word:  # 401: the provider does not know the hub itself
             raise ForbiddenError(msg, fix, code="refused-by-provider")
         raise _away(self.login, f"it answers with status {status}")
 
