@@ -11,7 +11,7 @@ from tornado.web import RequestHandler
 from .auth import Action, may
 from .errors import BadRequestError, NotFoundError
 from .handlers import ApiHandler
-from .identity_api import IdentityHandler, SiteIdentityHandler, TokenHandler
+from .identity_api import AliseKeyHandler, IdentityHandler, SiteIdentityHandler, TokenHandler
 from .models import Workload
 from .openapi import Route, describe
 from .operations import (
@@ -244,6 +244,7 @@ ROUTES: tuple[Route, ...] = (
     Route("workloads/{uid}/ports/{port}", PortHandler),
     Route("identity", IdentityHandler),
     Route("identity/{site}/check", SiteIdentityHandler),
+    Route("identity/{site}/key", AliseKeyHandler),
     Route("token", TokenHandler),
     Route("openapi.json", DescriptionHandler),
 )

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from .auth import Caller
+from .auth import ADMIN, Caller
 from .errors import ForbiddenError
 from .handlers import ApiHandler
-from .identity.views import IdentityView, SiteIdentityView, TokenRequest, TokenView
+from .identity.views import (
+    IdentityView,
+    KeyRequest,
+    KeyView,
+    SiteIdentityView,
+    TokenRequest,
+    TokenView,
+)
 from .operations import Answer, operation
 
 
@@ -46,6 +53,26 @@ class SiteIdentityHandler(ApiHandler):
         _must_be_user(caller)
         looking = self.service.identity.check(caller.name, caller.groups, site)
         self.answer(await self.while_connected(looking))
+
+
+class AliseKeyHandler(ApiHandler):
+    """The service's key for a site at ALISE."""
+
+    @operation(
+        "Get a new key for a site at ALISE, and keep it for the service (for administrators)",
+        Answer("The key is kept; it is shown to nobody.", KeyView),
+        body=KeyRequest,
+        refusals=(404, 409),
+    )
+    async def post(self, site: str) -> None:
+        """Get it with the caller's own token: ALISE decides who may have keys."""
+        _must_be_user(self.caller)
+        if ADMIN not in self.caller.scopes:
+            msg = f"{self.caller.name}'s token lacks the scope {ADMIN}"
+            raise ForbiddenError(msg, "Ask an administrator of the hub.")
+        wish: KeyRequest = self.read_body()
+        await self.service.alise_keys.renew(site, self.caller.name, wish.access_token)
+        self.answer(KeyView(site=site, kept=True))
 
 
 class TokenHandler(ApiHandler):

@@ -20,6 +20,7 @@ from .errands import Errands
 from .errors import NotFoundError, NotReadyError, SiteTroubleError
 from .facts import SiteFacts
 from .identity.access import Access, Seen
+from .identity.alise_keys import AliseKeys
 from .identity.audit import Audit
 from .identity.login import HubLogins, HubPeople
 from .identity.mapping import Mapping as AccountMapping
@@ -69,10 +70,11 @@ class HubService:
         self.mapping = AccountMapping(Audit(state_dir / "accounts.audit.jsonl"))
         self.people = HubPeople(self._links.catalogue, logins)
         self.tokens = TokenKeeper(self._links.catalogue, logins)
-        self.identity = Identity(
-            self._links.catalogue, self.people, self.mapping, logins, self.tokens
-        )
         self._access = Access(self.people, self.mapping)
+        self.identity = Identity(
+            self._links.catalogue, self._access, self.mapping, logins, self.tokens
+        )
+        self.alise_keys = AliseKeys(self._links.catalogue, self.mapping.alise, logins)
         self._facts = SiteFacts(self._links)
         vaults = Vault(state_dir / "submissions"), Vault(state_dir / "keys")
         self._store = Store(database or sqlite_url(state_dir), *vaults)

@@ -41,7 +41,8 @@ ALLOWED = {
     ("POST", "identity/cloud/check"): {
         "owner": 200, "stranger": 200, "admin": 200, "spawner": 403,
     },
-    # No catalogue here names a token.
+    # No site here is one of ALISE's, and no catalogue names a token.
+    ("POST", "identity/cloud/key"): {"owner": 403, "stranger": 403, "admin": 404, "spawner": 403},
     ("POST", "token"): {"owner": 403, "stranger": 403, "admin": 403, "spawner": 403},
     ("GET", "openapi.json"): {"owner": 200, "stranger": 200, "admin": 200, "spawner": 200},
 }  # fmt: skip

@@ -9,11 +9,18 @@ from typing import Any
 
 from farlab_sites.catalogue import Catalogue, Site
 
-from ..errors import CannotCheckError, HubServiceError, NotFoundError, NotLinkedError, TooManyError
+from ..errors import (
+    CannotCheckError,
+    ForbiddenError,
+    HubServiceError,
+    NotFoundError,
+    NotLinkedError,
+    TooManyError,
+)
+from .access import Access, Seen, needs_login
 from .linkage import Linkage
 from .login import HubLogins, LoginFacts
 from .mapping import Mapping, rule_of
-from .person import People
 from .tokens import TokenKeeper
 from .views import ExternalView, IdentityView, LoginView, SiteIdentityView, TokenStateView
 from .words import not_a_member
@@ -27,19 +34,20 @@ class Identity:
     def __init__(
         self,
         catalogue: Callable[[], Awaitable[Catalogue]],
-        people: People,
+        access: Access,
         mapping: Mapping,
         logins: HubLogins | None,
         tokens: TokenKeeper,
     ) -> None:
-        self._catalogue, self._people, self._mapping = catalogue, people, mapping
+        self._catalogue, self._access, self._mapping = catalogue, access, mapping
         self._logins, self._tokens = logins, tokens
         self._asked: dict[str, float] = {}
 
     async def whole(self, user: str, groups: Collection[str]) -> IdentityView:
         """Return all that is known of a user; what can't be checked now says so."""
         sites = (await self._catalogue()).sites
-        shown = await asyncio.gather(*(self._site(site, user, groups) for site in sites))
+        seen = await self._access.seen(user, groups)
+        shown = await asyncio.gather(*(self._site(site, seen) for site in sites))
         return IdentityView(
             user=user,
             login=await self._login(user, groups),
@@ -59,7 +67,7 @@ class Identity:
             msg = "the accounts were looked up less than a second ago"
             raise TooManyError(msg, "Ask again in a second.", code="too-often")
         self._asked[user] = now
-        return await self._site(site, user, groups, fresh=True)
+        return await self._site(site, await self._access.seen(user, groups), fresh=True)
 
     async def _login(self, user: str, groups: Collection[str]) -> LoginView:
         none = LoginView(
@@ -102,17 +110,15 @@ class Identity:
             )
         return shown
 
-    async def _site(
-        self, site: Site, user: str, groups: Collection[str], *, fresh: bool = False
-    ) -> SiteIdentityView:
-        shown = _unasked(site)
-        if not site.open_to(groups):
-            reason, fix = not_a_member(site)
-            return shown.model_copy(update={"state": "refused", "reason": reason, "fix": fix})
-        if site.accounts is None:
-            return shown.model_copy(update={"open": True})
+    async def _site(self, site: Site, seen: Seen, *, fresh: bool = False) -> SiteIdentityView:
+        shown, person = _unasked(site), seen.person
         try:
-            person = await self._people.person(user, groups)
+            if seen.trouble is not None and needs_login(site):
+                raise seen.trouble
+            if not site.open_to(person.groups, person.entitlements):
+                raise ForbiddenError(*not_a_member(site))
+            if site.accounts is None:
+                return shown.model_copy(update={"open": True})
             found = await self._mapping.account(site, person, fresh=fresh)
         except HubServiceError as error:
             known = {"reason": error.message, "fix": error.fix, "state": _state_of(error)}

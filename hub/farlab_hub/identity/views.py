@@ -19,6 +19,16 @@ class TokenRequest(BaseModel):
     scope: Wish = Field(default="openid profile", description="Its scopes, blanks between them.")
 
 
+class KeyRequest(BaseModel):
+    """Whose token ALISE is shown."""
+
+    model_config = ConfigDict(extra="forbid")
+    access_token: Annotated[str, StringConstraints(max_length=16384)] = Field(
+        default="",
+        description="One of the site's own provider; absent: that of the caller's login.",
+    )
+
+
 class TokenView(View):
     """A fresh access token of the caller."""
 
@@ -98,4 +108,4 @@ class KeyView(View):
     """An ALISE key that the service keeps from now on; it is not shown."""
 
     site: str
-    kept: bool
+    kept: Literal[True]
