@@ -11,8 +11,9 @@ who is of none; `site` has ada, who may have ALISE's API keys. It forgets everyt
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import ssl
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -22,8 +23,8 @@ from typing import Any, Self
 
 from farlab_real import keycloak_realms as realms
 from farlab_real.authority import Authority
-from farlab_real.keycloak_build import keycloak
-from farlab_real.keycloak_realms import ALISE_ADMIN, HUB, MEMBER, PASSWORD, SECRET, SITE
+from farlab_real.keycloak_build import DATABASE, PASSWORD, environment, keycloak, start_command
+from farlab_real.keycloak_realms import ALISE_ADMIN, HUB, MEMBER, SECRET, SITE
 from farlab_real.processes import Process, free_ports
 from farlab_real.running import Running
 
@@ -49,10 +50,15 @@ class RunningKeycloak(Running):
         self.url = f"https://127.0.0.1:{free_ports(1)[0]}"
         self._trusted = ssl.create_default_context(cafile=self.authority.ca)
         self.hub, self.site = Realm(self, HUB), Realm(self, SITE)
-        self.process = Process(self._command(), folder / "keycloak.log", _environment())
+        self._folder = folder
+        self._admin_token, self._admin_until = "", 0.0
+        self.process = Process(self._command(), folder / "keycloak.log", environment())
 
     def start(self) -> Self:
         """Start it, with both realms as they are at first."""
+        for file in keycloak().glob(f"{DATABASE}.*"):
+            shutil.copy(file, self._folder)
+        self._admin_until = 0.0
         self.process.start()
         self.process.wait_until(self._answers, "Keycloak")
         for realm in (self.hub, self.site):
@@ -78,15 +84,22 @@ class RunningKeycloak(Running):
 
     def admin(self, method: str, path: str, content: Any = None) -> tuple[Any, str]:
         """Call the admin API below /admin/realms; returns the answer and its Location header."""
-        form = {"grant_type": "password", "username": "admin", "password": PASSWORD}
-        token = self.post(
-            "/realms/master/protocol/openid-connect/token", {**form, "client_id": "admin-cli"}
-        )
-        headers = {"Authorization": f"Bearer {token['access_token']}"}
-        headers["Content-Type"] = "application/json"
+        headers = {
+            "Authorization": f"Bearer {self._admins_token()}",
+            "Content-Type": "application/json",
+        }
         data = None if content is None else json.dumps(content).encode()
         address = f"{self.url}/admin/realms{path}"
         return self._call(urllib.request.Request(address, data, headers, method=method))
+
+    def _admins_token(self) -> str:
+        if self._admin_until < time.monotonic():
+            form = {"grant_type": "password", "username": "admin", "password": PASSWORD}
+            path = "/realms/master/protocol/openid-connect/token"
+            told = self.post(path, {**form, "client_id": "admin-cli"})
+            self._admin_token = told["access_token"]
+            self._admin_until = time.monotonic() + told["expires_in"] / 2
+        return self._admin_token
 
     def _call(self, request: urllib.request.Request) -> tuple[Any, str]:
         what = f"{request.get_method()} {request.full_url}"
@@ -109,8 +122,8 @@ class RunningKeycloak(Running):
     def _command(self) -> list[str]:
         certificate, key = self.authority.issue("keycloak")
         port = self.url.rpartition(":")[2]
-        argv = ["bash", str(keycloak() / "bin/kc.sh"), "start", "--optimized", "--cache=local"]
-        argv += ["--http-host=127.0.0.1", f"--https-port={port}", f"--hostname={self.url}"]
+        argv = start_command(keycloak(), self._folder)
+        argv += [f"--https-port={port}", f"--hostname={self.url}"]
         return [
             *argv,
             f"--https-certificate-file={certificate}",
@@ -204,14 +217,3 @@ class Realm:
 
     def _admin(self, method: str, path: str, content: Any = None) -> tuple[Any, str]:
         return self._server.admin(method, f"/{self.name}{path}", content)
-
-
-def _environment() -> dict[str, str]:
-    return {
-        **os.environ,
-        "JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx512m",
-        # Less work for the compiler: a provider of the tests lives for minutes.
-        "JAVA_OPTS_APPEND": "-XX:ActiveProcessorCount=2 -XX:TieredStopAtLevel=1",
-        "KC_BOOTSTRAP_ADMIN_USERNAME": "admin",
-        "KC_BOOTSTRAP_ADMIN_PASSWORD": PASSWORD,
-    }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from farlab_real.keycloak_build import PASSWORD as PASSWORD
+
 HUB, SITE = "hub", "site"
 SECRET = "a-secret-of-the-tests"
-PASSWORD = "a-password-of-the-tests"
 
 CLAIM = "eduperson_entitlement"
 MEMBER = "urn:mace:egi.eu:group:dev.intertwin.eu:role=member#aai.egi.eu"
