@@ -3,8 +3,8 @@
     python3 tests/real/farlab_real/keycloak_build.py
 
 prints its folder. Keycloak comes from Maven Central through Maven itself. It lies beside the tests'
-other servers (see `go_builds`), ready to start: nothing is fetched or built while tests run. With it
-lies a database in which it has made its tables, which takes a third of its first start.
+other servers (see `go_builds`), ready to start: nothing is fetched or built while tests run. With
+it lies a database in which it has made its tables, which takes a third of a first start.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ ATTEMPTS = 3  # a registry may be busy for a moment
 
 def keycloak() -> Path:
     """Return the folder of a Keycloak that can start; fetch and build it when there is none."""
-    made_with = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-    target = cache_folder() / f"keycloak-{VERSION}-{made_with}"
+    made_with = hashlib.sha256(" ".join([*OPTIONS, DATABASE, PASSWORD]).encode()).hexdigest()
+    target = cache_folder() / f"keycloak-{VERSION}-{made_with[:16]}"
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from farlab_real.keycloak_build import PASSWORD as PASSWORD
+from farlab_real.keycloak_build import PASSWORD
 
 HUB, SITE = "hub", "site"
 SECRET = "a-secret-of-the-tests"
