@@ -29,6 +29,7 @@ from .requests import CreateRequest, KernelRequest
 from .service import HubService
 from .streaming import send_events, send_log
 from .upgrade import accept_key, hand_over
+from .usage_api import ROUTES as USAGE_ROUTES
 from .views import EventView, LogView, OwnWorkloadView, SiteView, WorkloadView
 
 EVERYONE = "*"
@@ -246,6 +247,7 @@ ROUTES: tuple[Route, ...] = (
     Route("identity/{site}/check", SiteIdentityHandler),
     Route("identity/{site}/key", AliseKeyHandler),
     Route("token", TokenHandler),
+    *USAGE_ROUTES,
     Route("openapi.json", DescriptionHandler),
 )
 

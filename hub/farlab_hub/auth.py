@@ -10,6 +10,7 @@ from .errors import ForbiddenError, NoTokenError
 
 SPAWN = "custom:farlab:spawn"
 ADMIN = "custom:farlab:admin"
+METRICS = "custom:farlab:metrics"
 ACCESS = frozenset({"access:services", "access:services!service=farlab"})
 
 
@@ -68,7 +69,7 @@ def token_of(authorization: str) -> str:
 
 def may_enter(caller: Caller) -> None:
     """Raise `ForbiddenError` unless `caller` may use this API at all."""
-    special = {SPAWN, ADMIN}
+    special = {SPAWN, ADMIN, METRICS}
     if caller.scopes & special or (caller.is_user and caller.scopes & ACCESS):
         return
     if caller.is_user:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 
 from .models import Change, Workload
-from .states import ENDED
+from .states import ENDED, State
 from .store import Store
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,7 @@ class Journal:
     def __init__(self, store: Store, on_end: Callable[[Workload], Awaitable[None]]) -> None:
         self.store = store
         self._on_end = on_end
+        self.on_ready: Callable[[Workload], None] = lambda workload: None
         self._waiters: dict[str, set[asyncio.Event]] = {}
 
     @property
@@ -33,6 +34,8 @@ class Journal:
         if changed is not None:
             log.info("workload %s: %s %s", uid, changed.state, changed.reason)
             self.tell(uid)
+            if changed.state == State.READY:
+                self.on_ready(changed)
             if change.state in ENDED:
                 await self._on_end(changed)
         return changed

@@ -28,8 +28,10 @@ from .identity.tokens import TokenKeeper
 from .identity.view import Identity
 from .journal import Journal
 from .kernels import Kernels
+from .ledger.desk import Desk
 from .ledger.recorder import Recorder
 from .links import Links, SiteLink
+from .metrics import Metrics
 from .models import Workload
 from .states import State
 from .store import Store
@@ -87,6 +89,9 @@ class HubService:
         self._drops = Errands("closing")
         self._submitter = Submitter(self._links, self.journal)
         self.recorder = Recorder(self._store, self._links)
+        self.usage = Desk(self._store, self._links, self.recorder)
+        self.metrics = Metrics(self.recorder.ledger)
+        self.journal.on_ready = self.metrics.ready
         self._cleaner = Cleaner(self._links, self.journal, self._submitter, self.recorder)
         self.workloads = Workloads(
             links=self._links,

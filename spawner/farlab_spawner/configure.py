@@ -22,6 +22,7 @@ SERVICE = "farlab"
 CALLER = "farlab-spawner"
 SPAWN_SCOPE = "custom:farlab:spawn"
 ADMIN_SCOPE = "custom:farlab:admin"
+METRICS_SCOPE = "custom:farlab:metrics"
 ACCESS_SCOPE = f"access:services!service={SERVICE}"
 
 CLUSTER = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "HOME")
@@ -131,7 +132,8 @@ def _add_service(c: Any, service: Mapping[str, Any], tokens: Mapping[str, str]) 
     c.JupyterHub.custom_scopes = {
         **_set_before(c.JupyterHub, "custom_scopes", {}),
         SPAWN_SCOPE: {"description": "Start and stop workloads of any user at any site."},
-        ADMIN_SCOPE: {"description": "See and cancel workloads of all users."},
+        ADMIN_SCOPE: {"description": "See and cancel workloads of all users, and their usage."},
+        METRICS_SCOPE: {"description": "Read figures about all workloads together."},
     }
     roles = [*_set_before(c.JupyterHub, "load_roles", [])]
     # Users, and the servers that they start, may use the service for themselves.
