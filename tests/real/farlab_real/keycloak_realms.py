@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from farlab_real.keycloak_build import PASSWORD
+from farlab_real import keycloak_build
 
 HUB, SITE = "hub", "site"
 SECRET = "a-secret-of-the-tests"
+PASSWORD = keycloak_build.PASSWORD
 
 CLAIM = "eduperson_entitlement"
 MEMBER = "urn:mace:egi.eu:group:dev.intertwin.eu:role=member#aai.egi.eu"
