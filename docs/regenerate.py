@@ -14,6 +14,7 @@ from typing import Any
 
 from farlab_hub.api import ROUTES
 from farlab_hub.openapi import describe
+from farlab_server_ext.datalake_openapi import describe as describe_datalake
 from farlab_sites.schema import schema
 
 DOCS = Path(__file__).parent
@@ -53,6 +54,7 @@ def wanted() -> dict[Path, str]:
     return {
         DOCS / "sites.schema.json": json.dumps(schema(), indent=2) + "\n",
         DOCS / "openapi.json": json.dumps(describe(ROUTES), indent=2) + "\n",
+        DOCS / "openapi-datalake.json": json.dumps(describe_datalake(), indent=2) + "\n",
         **{
             DOCS / "examples" / f"{name}.ipynb": _notebook((DOCS / page).read_text())
             for name, page in NOTEBOOKS.items()
