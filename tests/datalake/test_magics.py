@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 from farlab_kernels.datalake import at_site
@@ -157,7 +158,18 @@ async def test_an_interrupt_leaves_the_rule(page: Frontend, kept: str) -> None:
         ("put /nowhere user.alice:x", "there is no file or folder /nowhere"),
         ("put . user.alice", "is no DID"),
         ("put . user.alice:x --meta year", "--meta takes KEY=VALUE"),
-        ("put . store/x:y", "has no datasets"),
+        ("put . store/x:y --days 3", "has no datasets"),
+        ("cp demo:days escape/demo:x", "takes no copies"),
+        ("cp demo:days", "name where to"),
+        ("find demo --meta depth", "KEY=VALUE"),
+        ("find farlab://stack", "there is no lake"),
+        ("item demo:days --bbox 1,2", "west,south,east,north"),
+        ("item demo:day-001.csv", "is no dataset"),
+        ("link demo:day-001.csv", "can't do that (link)"),
+        ("meta demo:days depth", "KEY=VALUE"),
+        ("meta demo:nothing", "demo:nothing"),
+        ("mkdir demo:days", "already"),
+        ("register escape/x --scope y", "--scope takes LAKE/SCOPE"),
         ("rules demo:days --at NOWHERE", "empty set"),
         ("rules demo:nothing --at here", "demo:nothing"),
         ("rules --remove 00", "name the rule's lake"),
@@ -169,6 +181,60 @@ async def test_mistakes_are_said_in_a_line(page: Frontend, line: str, words: str
     result = await page.run(f"%datalake {line}")
     assert words in shown(result)
     assert "Traceback" not in shown(result)
+
+
+async def test_results_are_put_found_described_and_shared(page: Frontend, tmp_path: Path) -> None:
+    (tmp_path / "run.zarr/a").mkdir(parents=True)
+    (tmp_path / "run.zarr/zarr.json").write_text("{}")
+    (tmp_path / "run.zarr/a/0").write_bytes(b"zero")
+    result = await page.run(f"%datalake put {tmp_path}/run.zarr store/runs")
+    assert "2 files are in farlab://store/runs" in texts(result), shown(result)
+    listed = texts(await page.run("%datalake ls store/runs/run.zarr"))
+    assert re.search(r"^file +2 B +runs/run.zarr/zarr.json$", listed, re.M), listed
+    again = await page.run(f"%datalake put {tmp_path}/run.zarr store/runs")
+    assert again.status == "ok", shown(again)
+    (tmp_path / "run.zarr/a/0").write_bytes(b"other")
+    clash = await page.run(f"%datalake put {tmp_path}/run.zarr store/runs")
+    assert "is there already" in shown(clash)
+    result = await page.run("%datalake cp store/runs/run.zarr store/copy/")
+    assert "store/runs/run.zarr is at store/copy/run.zarr" in texts(result), shown(result)
+    assert "a/0" in texts(await page.run("%datalake ls store/copy/run.zarr/a"))
+    result = await page.run("%datalake cp demo:days store/days")
+    assert "is at store/days" in texts(result), shown(result)
+    link = texts(await page.run("%datalake link store/days/day-001.csv --hours 1"))
+    assert httpx.get(link.splitlines()[0]).content == DAYS["day-001.csv"]
+    made = await page.run("%datalake mkdir user.alice:found --days 3 --meta project=sea depth=12")
+    assert "dataset escape/user.alice:found" in texts(made), shown(made)
+    for line in ("--meta project=sea", "'--meta' 'depth>11'", "fou* --kind dataset"):
+        found = texts(await page.run(f"%datalake find user.alice {line}"))
+        assert "user.alice:found" in found, line
+    nothing = texts(await page.run("%datalake find user.alice --meta 'depth>99'"))
+    assert nothing == "nothing is found\n"
+    shows = texts(await page.run("%datalake meta user.alice:found author=ada depth="))
+    assert re.search(r"^author +ada$", shows, re.M), shows
+    assert "depth" not in shows
+    item = "%datalake item user.alice:found --bbox=-5,40,10,50 --time 2024-01-01/2024-02-01"
+    assert '"rucio://' in texts(await page.run(item))
+    written = await page.run(f"{item} store/items --meta note=x")
+    url = texts(written).strip()
+    assert url.endswith("/items/items/found.json"), shown(written)
+    assert url in texts(await page.run("%datalake meta user.alice:found"))
+    assert "found.json" in texts(await page.run("%datalake ls store/items/items"))
+    assert "is no STAC catalogue" in shown(await page.run("%datalake register store/items"))
+    client = (
+        "from farlab_kernels.datalake.client import ask\n"
+        "async def work(client):\n"
+        "    await client.attach('escape', 'user.alice:found', ['demo:day-001.csv'])\n"
+        "    await client.detach('escape', 'user.alice:found', ['demo:day-001.csv'])\n"
+        "    await client.set_many('escape', {'user.alice:found': {'n': 1}})\n"
+        "    await client.lifetime('escape', 'user.alice:found', 9)\n"
+        "    await client.close_did('escape', 'user.alice:found')\n"
+        "    return (await client.details('escape', 'user.alice:found'))\n"
+        "told = ask(work)\n"
+        "print(told['entry']['state'], told['metadata']['n'])\n"
+        "print(told['entry']['more']['item']['lake'])"
+    )
+    assert "closed 1\nstore" in texts(result := await page.run(client)), shown(result)
 
 
 async def test_its_help(page: Frontend) -> None:

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
@@ -86,6 +93,33 @@ class LakeClient:
         """Yield what is below a path and has a name that matches, in which `*` is anything."""
         return self._rows(_of(lake, "search"), {"path": path, "text": text}, limit)
 
+    def find(
+        self,
+        lake: str,
+        path: str = "",
+        text: str = "",
+        *,
+        limit: int | None = None,
+        kind: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        bbox: Sequence[float] | None = None,
+        time: str = "",
+        intersects: Mapping[str, Any] | None = None,
+        collections: Sequence[str] = (),
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield what matches everything that is asked for.
+
+        `metadata` is for a Rucio, with `<`, `>`, `<=`, `>=` or `!=` before a value perhaps; area
+        (degrees west, south, east, north; or GeoJSON), time and collections for a STAC catalogue.
+        """
+        query = {"path": path, "text": text, "kind": kind, "time": time}
+        query["metadata"] = json.dumps(metadata) if metadata else ""
+        query["bbox"] = ",".join(map(str, bbox)) if bbox else ""
+        query["intersects"] = json.dumps(intersects) if intersects else ""
+        query["collections"] = ",".join(collections)
+        asked = {name: value for name, value in query.items() if value}
+        return self._rows(_of(lake, "search"), asked, limit)
+
     async def _rows(
         self, where: str, query: dict[str, str], limit: int | None
     ) -> AsyncGenerator[dict[str, Any], None]:
@@ -150,6 +184,99 @@ class LakeClient:
         """End a rule."""
         await self._json("DELETE", _of(lake, f"rules/{quote(identifier, safe='')}"))
 
+    # What is written to a lake
+
+    async def create(
+        self, lake: str, path: str, kind: str, *, days: int | None = None, **metadata: Any
+    ) -> dict[str, Any]:
+        """Make a folder, a bucket, a dataset or a container; the last two end after `days`."""
+        body = {"path": path, "kind": kind, "days": days, "metadata": metadata}
+        return _object(await self._json("POST", _of(lake, "entries"), body=body))
+
+    async def attach(self, lake: str, path: str, children: Sequence[str]) -> None:
+        """Put DIDs into a dataset or container."""
+        body = {"path": path, "children": [*children]}
+        await self._json("POST", _of(lake, "attachments"), body=body)
+
+    async def detach(self, lake: str, path: str, children: Sequence[str]) -> None:
+        """Take DIDs out of a dataset or container."""
+        body = {"path": path, "children": [*children]}
+        await self._json("DELETE", _of(lake, "attachments"), body=body)
+
+    async def close_did(self, lake: str, path: str) -> None:
+        """Close a dataset or container: nothing can be put in any more."""
+        await self._json("POST", _of(lake, "closed"), body={"path": path})
+
+    async def set_metadata(
+        self, lake: str, path: str, changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Set keys of a DID, None removes one; return its details."""
+        body = {"path": path, "changes": dict(changes)}
+        return _object(await self._json("PATCH", _of(lake, "metadata"), body=body))
+
+    async def set_many(self, lake: str, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set keys of several DIDs: of all of them, or of none."""
+        body = {"many": {path: dict(keys) for path, keys in changes.items()}}
+        await self._json("PATCH", _of(lake, "metadata"), body=body)
+
+    async def lifetime(self, lake: str, path: str, days: int | None) -> dict[str, Any]:
+        """Let a DID end so many days from now, None: never; return its details."""
+        body = {"path": path, "days": days}
+        return _object(await self._json("PATCH", _of(lake, "lifetime"), body=body))
+
+    async def link(self, lake: str, path: str, seconds: int = 86_400) -> dict[str, Any]:
+        """Return `url`, with which anyone downloads a file, and when it `ends`."""
+        body = {"path": path, "seconds": seconds}
+        return _object(await self._json("POST", _of(lake, "link"), body=body))
+
+    # STAC and Rucio
+
+    async def make_item(self, lake: str, path: str, **wanted: Any) -> dict[str, Any]:
+        """Make the STAC item of a dataset: `bbox`, `start`, `end`, `collection`, `properties`.
+
+        With `to={"lake", "path"}` it is written there, and the dataset names it; returns `item`,
+        `url`, `lake`, `path`.
+        """
+        body = {"path": path, **wanted}
+        return _object(await self._json("POST", _of(lake, "item"), body=body))
+
+    async def register(self, stac: str, path: str, **wanted: Any) -> dict[str, Any]:
+        """Register a page of a collection's items: `lake`, `scope`, `cursor`, `dry`.
+
+        Returns `container`, `datasets`, `skipped` and `next`, the following page's cursor.
+        """
+        body = {"path": path, **wanted}
+        return _object(await self._json("POST", _of(stac, "register"), body=body))
+
+    async def where(self, stac: str, path: str) -> dict[str, Any]:
+        """Return the `dataset` of an item, and for each of its `assets` where it is."""
+        return _object(await self._json("GET", _of(stac, "where"), {"path": path}))
+
+    # Copies between lakes, which are the server's
+
+    async def copy(
+        self,
+        source: str,
+        destination: str,
+        files: Sequence[tuple[str, str]],
+        *,
+        overwrite: bool = False,
+        by_fts: bool = False,
+    ) -> dict[str, Any]:
+        """Begin to copy files and folders, pairs of paths, from a lake to a lake."""
+        body = {"source": source, "destination": destination, "overwrite": overwrite}
+        body |= {"files": [[*pair] for pair in files], "by_fts": by_fts}
+        return _object(await self._json("POST", "transfers", body=body))
+
+    async def transfer(self, identifier: str) -> dict[str, Any]:
+        """Return how far a copy is."""
+        return _object(await self._json("GET", f"transfers/{quote(identifier, safe='')}"))
+
+    async def cancel(self, identifier: str) -> None:
+        """Stop a copy."""
+        where = f"transfers/{quote(identifier, safe='')}"
+        await self._json("PATCH", where, body={"action": "cancel"})
+
     # Uploads, which are the server's
 
     async def uploads(self) -> list[dict[str, Any]]:
@@ -157,7 +284,10 @@ class LakeClient:
         return _list(await self._json("GET", "uploads"))
 
     async def upload(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Begin one: `lake`, `source`, `dataset`, `prefix`, `days`, `metadata`, `link`."""
+        """Begin one: `lake`, `source`, `prefix`, and `folder`.
+
+        In a Rucio, `dataset` instead of `folder`, and perhaps `days`, `metadata`, `link`.
+        """
         return _object(await self._json("POST", "uploads", body=dict(wanted)))
 
     async def resume(self, identifier: str) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from farlab_kernels.datalake.paths import PROTOCOL, choose
 from farlab_kernels.loops import shared_loop
 from farlab_kernels.service.errors import ServiceError
 
-_OPTIONS = ("--as", "--at", "--days", "--limit", "--link", "--meta", "--prefix", "--remove")
+_OPTIONS = (
+    "--as", "--at", "--bbox", "--collection", "--days", "--hours", "--kind", "--limit", "--link",
+    "--meta", "--overwrite", "--prefix", "--remove", "--scope", "--time",
+)  # fmt: skip
 _PATIENCE = 2.0  # seconds that a key press may take
 _MOST = 50
 

@@ -9,7 +9,6 @@ What the lake or the server carries by itself goes on after an interrupt, and sa
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Callable, Coroutine
@@ -21,7 +20,8 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from farlab_kernels.blocking_session import notebook_shell, wait
-from farlab_kernels.datalake import openers, tables, transfers
+from farlab_kernels.datalake import actions, openers, tables, transfers
+from farlab_kernels.datalake.actions import metadata, needed
 from farlab_kernels.datalake.client import LakeClient
 from farlab_kernels.datalake.listing import Listing, Row
 from farlab_kernels.datalake.paths import Place, choose, dataset
@@ -32,7 +32,7 @@ from farlab_kernels.notebook.waiting import Waiting
 from farlab_kernels.service.errors import ServiceError
 
 Result = TypeVar("Result")
-ACTIONS = ("get", "ls", "open", "put", "rules")
+ACTIONS = tuple(sorted((*actions.ACTIONS, "get", "ls", "open", "put", "rules")))
 ROWS = 100
 """Rows of a listing, where no other number is asked for."""
 
@@ -48,12 +48,16 @@ class DatalakeMagics(Magics):
     @magic_arguments()
     @argument("action", nargs="?", default="ls", choices=ACTIONS,
               help="ls: what is in a lake, a scope, a dataset, a folder; get: copy here; put: "
-              "upload a file or folder into a dataset; rules: where data is to be; open: the cell "
-              "that opens it")  # fmt: skip
+              "upload a file or folder; rules: where data is to be; open: the cell that opens it; "
+              "find: search by name, metadata, area and time; meta: show or set metadata; mkdir: "
+              "make a folder or dataset; cp: copy from lake to lake; link: share a file; item: a "
+              "dataset's STAC item; register: a STAC collection's files as DIDs")  # fmt: skip
     @argument("path", nargs="?", default="",
               help="LAKE/scope:name, or without LAKE/; put: a file or folder")  # fmt: skip
     @argument("to", nargs="?", default="",
-              help="get: a file or folder here; put: the dataset, as scope:name")  # fmt: skip
+              help="get: a file or folder here; put: the dataset, as scope:name, or LAKE/folder; "
+              "cp, item: LAKE/path; find: a name with *, or words; meta: KEY=VALUE")  # fmt: skip
+    @argument("more", nargs="*", default=[], help="meta: KEY=VALUE, none removes; find: words")
     @argument("-n", "--limit", type=int, default=ROWS, help=f"ls: at most so many rows ({ROWS})")
     @argument("--at", metavar="RSE",
               help="rules: bring the data there, and wait; `here` is this site's RSE")  # fmt: skip
@@ -63,7 +67,19 @@ class DatalakeMagics(Magics):
         "--prefix", help="put: what the files' names begin with; else the folder's name and /"
     )
     @argument("--meta", nargs="+", action="extend", metavar="KEY=VALUE",
-              help="put: metadata of the dataset")  # fmt: skip
+              help="put, mkdir, item: metadata of the dataset; find: KEY=VALUE, KEY>VALUE ...; "
+              "quote what has < or > in it")  # fmt: skip
+    @argument("--kind", default="", choices=("", "container", "dataset", "file"),
+              help="find, mkdir: only this kind")  # fmt: skip
+    @argument("--bbox", default="", metavar="W,S,E,N", help="find, item: an area in degrees; "
+              "--bbox=-5,40,10,50 where it begins with a minus")  # fmt: skip
+    @argument("--time", default="", metavar="START[/END]",
+              help="find, item: such as 2024-01-31T00:00:00Z/..")  # fmt: skip
+    @argument("--collection", default="", metavar="ID", help="item: the collection's id")
+    @argument("--scope", default="", metavar="LAKE/SCOPE",
+              help="register: where to; else where the catalogue says")  # fmt: skip
+    @argument("--hours", type=float, default=24, help="link: for how long it works (24)")
+    @argument("--overwrite", action="store_true", help="cp: replace other files there")
     @argument("--link", action="store_true",
               help="put: give the RSE second names of the files, where it can")  # fmt: skip
     @argument("--as", dest="library", choices=openers.LIBRARIES, default="",
@@ -73,9 +89,12 @@ class DatalakeMagics(Magics):
         """Look into the DataLake, bring data here, and put results back."""
         # Names are quoted as in a shell, and options may stand before or after them.
         arguments = self.datalake.parser.parse_intermixed_args(shlex.split(line))
-        work: Callable[[argparse.Namespace], None] = getattr(self, f"_{arguments.action}")
         try:
-            work(arguments)
+            if action := actions.ACTIONS.get(arguments.action):
+                left = "the server goes on with it" if arguments.action == "cp" else ""
+                _print(_ask(lambda client, tell: action(client, tell, arguments), left))
+            else:
+                getattr(self, f"_{arguments.action}")(arguments)
         except ServiceError as error:
             raise UsageError(str(error)) from None
         except OSError as error:  # of a file here
@@ -100,7 +119,7 @@ class DatalakeMagics(Magics):
 
     def _get(self, arguments: argparse.Namespace) -> None:
         async def got(client: LakeClient, tell: Tell) -> tuple[Place, list[Path]]:
-            place = choose(await client.lakes(), _needed(arguments.path, "name what to copy here"))
+            place = choose(await client.lakes(), needed(arguments.path, "name what to copy here"))
             to = arguments.to or transfers.name_of(place)
             return place, await transfers.get(client, place, to, tell)
 
@@ -108,18 +127,22 @@ class DatalakeMagics(Magics):
         _print(str(files[0]) if len(files) == 1 else f"{len(files)} files, such as {files[0]}")
 
     def _put(self, arguments: argparse.Namespace) -> None:
-        source = Path(_needed(arguments.path, "name a file or folder")).expanduser().absolute()
+        source = Path(needed(arguments.path, "name a file or folder")).expanduser().absolute()
         if not source.exists():
             raise UsageError(f"there is no file or folder {source}")
-        to = _needed(arguments.to, "name the dataset, as scope:name")
+        to = needed(arguments.to, "name the dataset, as scope:name, or LAKE/folder")
         prefix = f"{source.name}/" if source.is_dir() else ""
 
         async def put(client: LakeClient, tell: Tell) -> tuple[Place, dict[str, Any]]:
-            place = dataset(await client.lakes(), to)
+            lakes = await client.lakes()
+            place = choose(lakes, to)
+            kind = next((one["kind"] for one in lakes if one["name"] == place.lake), "")
+            into = "folder" if kind in ("webdav", "s3") else "dataset"
+            place = place if into == "folder" else dataset(lakes, to)
             wanted = {
                 "lake": place.lake,
                 "source": str(source),
-                "dataset": place.path,
+                into: place.path,
                 "prefix": prefix if arguments.prefix is None else arguments.prefix,
                 "days": arguments.days,
                 "metadata": metadata(arguments.meta or []),
@@ -139,7 +162,7 @@ class DatalakeMagics(Magics):
             lakes = await client.lakes()
             place = choose(lakes, arguments.path) if arguments.path else None
             if arguments.remove:
-                lake = _needed(place.lake if place else "", "name the rule's lake")
+                lake = needed(place.lake if place else "", "name the rule's lake")
                 await client.remove_rule(lake, arguments.remove)
                 return f"ended: {arguments.remove}"
             if place is not None:
@@ -153,7 +176,7 @@ class DatalakeMagics(Magics):
         rse = "" if arguments.at == "here" else arguments.at
 
         async def work(client: LakeClient, tell: Tell) -> dict[str, Any]:
-            place = dataset(await client.lakes(), _needed(arguments.path, "name what to bring"))
+            place = dataset(await client.lakes(), needed(arguments.path, "name what to bring"))
             return await transfers.make_available(client, place, rse, arguments.days, tell)
 
         rule = _ask(work, "the lake goes on with it; `%datalake rules` shows how far it is")
@@ -161,7 +184,7 @@ class DatalakeMagics(Magics):
 
     def _open(self, arguments: argparse.Namespace) -> None:
         async def look(client: LakeClient, _: Tell) -> tuple[Place, Row]:
-            place = choose(await client.lakes(), _needed(arguments.path, "name what to open"))
+            place = choose(await client.lakes(), needed(arguments.path, "name what to open"))
             return place, await Listing(client).info(place)
 
         place, info = _ask(look)
@@ -185,26 +208,6 @@ def _ask(work: Callable[[LakeClient, Tell], Coroutine[Any, Any, Result]], left: 
         if left:
             _say(left)
         raise
-
-
-def metadata(words: list[str]) -> dict[str, Any]:
-    """Return the keys and values of `key=value`; a value is JSON, else a text."""
-    found = {}
-    for word in words:
-        key, mark, value = word.partition("=")
-        if not (key and mark):
-            raise UsageError(f"--meta takes KEY=VALUE, not {word!r}")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
-    return found
-
-
-def _needed(text: str, what: str) -> str:
-    if not text:
-        raise UsageError(f"{what}; `%datalake?` says how")
-    return text
 
 
 def _print(text: str) -> None:

@@ -44,6 +44,12 @@ def _entry(row: Mapping[str, Any]) -> tuple[str, ...]:
     return str(row["kind"]), size.rjust(10), split(str(row["name"])).path + mark
 
 
+def metadata(found: Mapping[str, Any]) -> str:
+    """Return a table of keys and values, in the order in which they are told."""
+    rows = [(str(key), str(value)) for key, value in found.items()]
+    return table(rows) if rows else "there is no metadata"
+
+
 def rules(found: Iterable[Mapping[str, Any]]) -> str:
     """Return a table of rules."""
     rows = [("rule", "data", "at", "state", "there", "until")]

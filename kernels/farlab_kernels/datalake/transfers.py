@@ -97,9 +97,12 @@ async def _patiently(question: Callable[[], Awaitable[Answer]]) -> Answer:
 
 
 async def _begin(client: LakeClient, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    same = ("lake", "source", "dataset", "prefix")
+    same = ("lake", "source", "dataset", "folder", "prefix")
     for job in reversed(await client.uploads()):
-        if all(job.get(key) == wanted.get(key) for key in same) and job["state"] != "done":
+        if (
+            all((job.get(key) or "") == (wanted.get(key) or "") for key in same)
+            and job["state"] != "done"
+        ):
             return job if job["state"] == "running" else await client.resume(str(job["id"]))
     return await client.upload(wanted)
 
@@ -115,6 +118,31 @@ def _progress(job: Mapping[str, Any]) -> str:
     done = job.get("progress") or {}
     moved, total = size_words(done.get("size_done") or 0), size_words(done.get("size") or 0)
     return f"{done.get('files_done', 0)} of {done.get('files', 0)} files, {moved} of {total}"
+
+
+async def copy(
+    client: LakeClient, source: Place, target: Place, tell: Tell, *, overwrite: bool = False
+) -> dict[str, Any]:
+    """Copy a file or folder from a lake to a lake, and wait until it is there."""
+    pair = (source.path, target.path)
+    job = await client.copy(source.lake, target.lake, [pair], overwrite=overwrite)
+    pause = _PAUSE
+    while job["state"] in ("waiting", "active"):
+        tell(_carried(job))
+        await asyncio.sleep(pause)
+        pause = min(1.5 * pause, _LONGEST_PAUSE)
+        job = await _patiently(partial(client.transfer, str(job["id"])))
+    tell(_carried(job))
+    if job["state"] != "done":
+        words = f"{job['files_done']} of {job['files_total']} files arrived: {job['reason']}"
+        fix = "The same command tries the others again."
+        raise LakeError(words, fix, code=str(job["state"]))
+    return job
+
+
+def _carried(job: Mapping[str, Any]) -> str:
+    words = f"{job['files_done']} of {job['files_total']} files, {size_words(job['bytes_done'])}"
+    return words if not job["rate"] else f"{words}, {size_words(job['rate'])}/s"
 
 
 async def make_available(
