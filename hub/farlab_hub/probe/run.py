@@ -86,8 +86,9 @@ async def read(config: ProbeConfig, window: Window) -> Seen:
             await _read_chunk(client, pods, chunk, selected)
             if Month.of(chunk.until).start == chunk.until:
                 pods.snapshot(chunk.until)
-        last = await _last_look(client, config, window)
-    return Seen(window, pods, last)
+        looked = await _last_look(client, config, window)
+    seen = (pod.last_running or 0.0 for pod in pods.by_uid.values())
+    return Seen(window, pods, max(looked, *seen, 0.0))
 
 
 def _quoted(pattern: str) -> str:
@@ -104,7 +105,7 @@ async def _begin(client: Client, config: ProbeConfig, window: Window, selected: 
 
 
 async def _last_look(client: Client, config: ProbeConfig, window: Window) -> float:
-    """Return when Prometheus last looked at anything in the interval's last part."""
+    """Return when Prometheus last looked at anything in the interval's last part, to a minute."""
     length = min(config.chunk, window.until - window.since)
     query = f"max(max_over_time(timestamp(up)[{length}s:1m]))"
     found = [series.samples[-1][1] async for series in client.ask(query, window.until - _TICK)]
@@ -143,7 +144,7 @@ def items(
 def _vm(config: ProbeConfig, output: Output, seen: Seen, pod: Pod, month: Month) -> Vm | None:
     """Return what a pod used until it ended, or until the end of a month or of the interval."""
     begin, end = pod.begin, pod.end(seen.last, config.gone_after)
-    moment = min(max(seen.last, pod.last_running or 0) if end is None else end, month.end)
+    moment = min(seen.last if end is None else end, month.end)
     if begin is None or begin >= moment or moment < max(month.start, seen.window.since):
         return None
     counted = [one for one, cores in pod.cores.items() if cores > 0]
