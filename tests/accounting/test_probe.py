@@ -241,7 +241,7 @@ def test_live_pods_their_deletion_and_a_restarted_prometheus(tmp_path: Path) -> 
     target = f"127.0.0.1:{exporter.server_address[1]}"
     with RunningPrometheus(tmp_path / "server", targets=[target]) as server:
         probe = Probe(tmp_path, server)
-        probe.config["gone_after"] = "0:00:01"
+        probe.config["gone_after_s"] = 1
 
         def seen(query: str) -> None:
             wait_until(lambda: bool(server.ask(query, time.time())), query)

@@ -70,8 +70,12 @@ class ProbeConfig(Model):
         default=31 * 86400,
         description="How long before the interval a pod's CPU time is read, to its start at most.",
     )
-    gone_after: Walltime = Field(
-        default=300, description="How long after its last sample a pod counts as gone."
+    gone_after_s: int = Field(
+        default=300,
+        strict=True,
+        ge=1,
+        le=86400,
+        description="Seconds after its last sample when a pod counts as gone.",
     )
     outputs: tuple[Output, ...] = Field(
         default=(), description="Where the records go; absent: nowhere, and nothing is read."

@@ -143,7 +143,7 @@ def items(
 
 def _vm(config: ProbeConfig, output: Output, seen: Seen, pod: Pod, month: Month) -> Vm | None:
     """Return what a pod used until it ended, or until the end of a month or of the interval."""
-    begin, end = pod.begin, pod.end(seen.last, config.gone_after)
+    begin, end = pod.begin, pod.end(seen.last, config.gone_after_s)
     moment = min(seen.last if end is None else end, month.end)
     if begin is None or begin >= moment or moment < max(month.start, seen.window.since):
         return None
