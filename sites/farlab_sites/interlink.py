@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from farlab_sites.usage import ANNOTATION
+
 Json = dict[str, Any]
 
 
@@ -68,13 +70,14 @@ class Container(_Wire):
 
 
 class Status(_Wire):
-    """What /status answers for one pod. `node` is Farlab's own addition."""
+    """What /status answers for one pod. `node` and `usage` are Farlab's own additions."""
 
     uid: str = Field(alias="UID")
     name: str = ""
     namespace: str = ""
     job_id: str = Field("", alias="JID")
     node: str | None = None
+    usage: Json | None = None
     containers: list[Container] | None = None
     init_containers: list[Container] | None = Field(None, alias="initContainers")
 
@@ -169,8 +172,15 @@ def _content(item: Json, kind: str) -> dict[str, bytes]:
 
 
 def status_body(pods: Sequence[Json]) -> list[Json]:
-    """Return the body of /status: what identifies each pod, without anyone's environment."""
-    return [_identity(pod) for pod in pods]
+    """Return the body of /status: what identifies each pod, without anyone's environment.
+
+    An annotation says that one that was deleted lately is asked for too: for what it used.
+    """
+    bodies = [_identity(pod) for pod in pods]
+    return [
+        {**body, "metadata": {**body["metadata"], "annotations": {ANNOTATION: "wanted"}}}
+        for body in bodies
+    ]
 
 
 def _identity(pod: Json) -> Json:

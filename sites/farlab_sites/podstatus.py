@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from farlab_sites.interlink import Container, Status, Terminated
-from farlab_sites.usage import Usage
+from farlab_sites.interlink import Container, Json, Status, Terminated
+from farlab_sites.usage import Usage, UsageError
+
+log = logging.getLogger(__name__)
 
 Phase = Literal["Waiting", "Running", "Succeeded", "Failed"]
 
@@ -37,7 +40,9 @@ def pod_status(status: Status) -> PodStatus:
     until then it waits.
     """
     containers, inits = status.containers or [], status.init_containers or []
-    base = PodStatus(status.uid, status.job_id, "Waiting", node=status.node)
+    base = PodStatus(
+        status.uid, status.job_id, "Waiting", node=status.node, usage=_usage(status.usage)
+    )
     failed_init = [end for end in _ends(inits) if end.exit_code]
     ends = _ends(containers)
     if failed_init or (ends and len(ends) == len(containers)):
@@ -52,6 +57,15 @@ def pod_status(status: Status) -> PodStatus:
             reason = container.state.waiting.reason
             return replace(base, phase="Running", reason=reason, started_at=started)
     return _waiting(base, inits, containers)
+
+
+def _usage(said: Json | None) -> Usage | None:
+    """Return what a site says that a job used; None where that makes no sense."""
+    try:
+        return None if said is None else Usage.from_json(said)
+    except UsageError as error:
+        log.warning("a site tells of a usage that can't be: %s", error)
+        return None
 
 
 def _ends(containers: Iterable[Container]) -> list[Terminated]:

@@ -206,6 +206,7 @@ def line(**more: str) -> str:
         "PriorityLong": "5",
         "StartTime": "N/A",
         "EndTime": "2026-03-04T12:00:00",
+        "SubmitTime": "2026-03-04T11:00:00",
         "BatchHost": "n/a",
         "Partition": "gpu,cpu",
         "Reason": "Resources",
@@ -286,10 +287,10 @@ def test_of_several_jobs_the_furthest_one_counts() -> None:
 def test_accounting_says_how_forgotten_jobs_ended() -> None:
     text = "\n".join(
         [
-            "1|CANCELLED by 1000|0:15|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|None|a",
-            "2|FAILED|3:0|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|NonZeroExitCode|b",
-            "3|TIMEOUT|0:0|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|TimeLimit|someone else's",
-            "4|RUNNING|0:0|2026-03-04T11:00:00|Unknown|n1|None|d",
+            "1|CANCELLED by 1000|0:15|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|None|Unknown|a",
+            "2|FAILED|3:0|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|NonZeroExitCode|Unknown|b",
+            "3|TIMEOUT|0:0|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|TimeLimit|Unknown|someone else's",
+            "4|RUNNING|0:0|2026-03-04T11:00:00|Unknown|n1|None|Unknown|d",
             "rubbish",
         ]
     )

@@ -89,7 +89,10 @@ async def test_a_pod_is_created_once_followed_read_and_deleted(carrier: DirectCa
     assert await carrier.logs(pod, container="notebook") == "one\ns3cret-of-the-agent\n"
     assert await carrier.logs(pod, container="notebook", tail=1) == "s3cret-of-the-agent\n"
     await carrier.delete(pod)
-    assert await carrier.status([pod]) == {}
+    [gone] = (await carrier.status([pod])).values()
+    assert (gone.phase, gone.exit_code) == ("Failed", 3)
+    assert gone.usage is not None
+    assert (gone.usage.job_id, gone.usage.exit_code, gone.usage.final) == (job, 3, True)
     await carrier.delete(pod)
 
 

@@ -88,7 +88,7 @@ def test_create_sends_each_container_what_it_uses() -> None:
 
 def test_status_sends_nobodys_environment() -> None:
     (pod,) = status_body([POD])
-    assert pod["metadata"] == POD["metadata"]
+    assert pod["metadata"] == {**POD["metadata"], "annotations": {"farlab/usage": "wanted"}}
     assert pod["spec"]["containers"] == [{"name": "notebook"}, {"name": "side"}]
     assert "value" not in json.dumps(pod)
 

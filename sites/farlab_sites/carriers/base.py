@@ -40,7 +40,10 @@ class Carrier(Protocol):
         """
 
     async def status(self, pods: Sequence[Json]) -> dict[str, PodStatus]:
-        """Return the state of all these pods by uid, in one call; absent: unknown to the site."""
+        """Return the state of all these pods by uid, in one call; absent: unknown to the site.
+
+        A pod that was deleted lately may still be told of, as ended, with what it used.
+        """
 
     async def delete(self, pod: Json) -> None:
         """End the pod's job and remove what it left. An unknown pod is no error."""

@@ -68,7 +68,7 @@ class DirectCarrier:
         return {status.uid: pod_status(status) for status in known if status.uid in asked}
 
     async def delete(self, pod: Json) -> None:
-        """Cancel the pod's job."""
+        """Cancel the pod's job; `status` goes on to say for a day what it used."""
         await self._call("POST", "/delete", "DeletePod", status_body([pod])[0])
 
     async def logs(self, pod: Json, *, container: str, tail: int = 0) -> str:

@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from farlab_sites.usage import Usage
+
 Phase = Literal["Waiting", "Running", "Terminated"]
 """Where a job is, in the words that Kubernetes has for a container."""
 
@@ -89,6 +91,8 @@ class JobState:
     started_at: datetime | None = None  # with a time zone
     finished_at: datetime | None = None
     exit_code: int | None = None
+    submitted_at: datetime | None = None
+    word: str = ""  # the batch system's own for the state
     place: int | None = None  # 1: next to start
     waiting: int | None = None  # how many wait in the same queue, this one included
 
@@ -153,6 +157,14 @@ class Driver(ABC):
             BatchSystemDown: the batch system did not answer; the plugin tries again.
 
         """
+
+    async def usages(self, jobs: Sequence[Job]) -> dict[str, Usage] | None:
+        """Return what the batch system's accounting has of these ended jobs, by pod uid.
+
+        Absent: nothing yet. A usage that is not final is asked for again, with one query for all
+        that are wanted, and for a minute at most. None: the batch system keeps no accounting.
+        """
+        return None
 
     async def forget(self, job: Job) -> None:  # noqa: B027 - optional
         """Drop what the driver remembers of a job that has ended: nobody asks for it again."""

@@ -14,6 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ class LocalDriver(Driver):
                     " choose a smaller size."
                 )
         folder = str(job.folder)
-        entry = self._book.add(Entry(job.uid, job.account, folder, job.cpus, job.gpus, job.grace))
+        entry = Entry(job.uid, job.account, folder, job.cpus, job.gpus, job.grace)
+        entry = self._book.add(replace(entry, submitted_at=time.time()))
         self._wake.set()
         return str(entry.number)
 
@@ -121,6 +123,7 @@ class LocalDriver(Driver):
             node=self._node,
             started_at=_moment(entry.started_at),
             finished_at=_moment(entry.finished_at),
+            submitted_at=_moment(entry.submitted_at),
         )
 
     def _lacking(self, entry: Entry) -> str:

@@ -34,7 +34,8 @@ class Entry:
     stage: Stage = "queued"
     devices: tuple[int, ...] = ()  # the GPUs that it has
     mark: dict[str, Any] = field(default_factory=dict)  # what its runner said of itself
-    started_at: float | None = None  # epoch seconds
+    submitted_at: float | None = None  # epoch seconds
+    started_at: float | None = None
     finished_at: float | None = None
     reason: str = ""
     message: str = ""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from farlab_sites.plugin import accounts
+from farlab_sites.plugin.answering import Answers
 from farlab_sites.plugin.carried import Carried
 from farlab_sites.plugin.config import Settings
 from farlab_sites.plugin.driver import BatchSystemDown, Driver, Job, JobState, SubmitError
@@ -23,14 +24,7 @@ from farlab_sites.plugin.folders import Folders, write_files
 from farlab_sites.plugin.grace import shorten
 from farlab_sites.plugin.plan import RUNNER, Plan, plan, pruned, runner_command
 from farlab_sites.plugin.podspec import Pod, identity, parse_pod
-from farlab_sites.plugin.statuses import (
-    REPORT_LIMIT,
-    answer,
-    not_submitted,
-    parse_report,
-    why,
-    worth_reading,
-)
+from farlab_sites.plugin.statuses import answer, why
 from farlab_sites.plugin.store import Record, Store
 
 if TYPE_CHECKING:
@@ -44,7 +38,6 @@ RETRY = 3.0  # seconds between tries while the batch system is down
 LONGEST_RETRY = 60.0
 ASK_AGAIN = 0.3  # seconds between looks at a job that is being cancelled
 CANCEL_AGAIN = 60.0  # seconds after which a job that has not ended is cancelled once more
-READERS = 16  # files that are read at once
 
 
 class Pods:
@@ -56,16 +49,17 @@ class Pods:
         self.folders = Folders(settings.folder, accounts=bool(settings.accounts.allow))
         self._policy = policy
         self._store: Store
+        self._answers: Answers
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._unwanted: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._endings: dict[str, asyncio.Task[None]] = {}
-        self._readers = asyncio.Semaphore(READERS)
 
     async def start(self) -> None:
         """Open the store and take up what was under way."""
         self.folders.make()
         self._store = Store(self.folders.database)
+        self._answers = Answers(self.driver, self._store, job=self.job, account=self.account)
         await self.driver.start()
         begun = [r for r in self._store.all() if r.stage in ("submitting", "unsure")]
         self.folders.drop_requests_except({record.uid for record in begun})
@@ -296,35 +290,7 @@ class Pods:
             Refusal: 503, the batch system does not answer.
 
         """
-        known = [self._store.get(identity(manifest)) for manifest in manifests]
-        records = [record for record in known if record is not None]
-        asked = [record for record in records if record.answer is None and record.job_id]
-        try:
-            states = await self.driver.states([self.job(r) for r in asked]) if asked else {}
-        except BatchSystemDown as error:
-            raise Refusal(503, str(error)) from None
-        return list(await asyncio.gather(*(self._answer(r, states.get(r.uid)) for r in records)))
-
-    async def _answer(self, record: Record, state: JobState | None) -> dict[str, Any]:
-        if record.answer is not None:
-            return record.answer
-        if state is None:
-            return answer(record, not_submitted(record), {})
-        report = parse_report(await self._report(record)) if worth_reading(record, state) else {}
-        made = answer(record, state, report)
-        now = self._store.get(record.uid)
-        if state.phase == "Terminated" and now is not None and now.stage == "submitted":
-            self._store.update(record.uid, "ended", answer=made)
-        return made
-
-    async def _report(self, record: Record) -> bytes | None:
-        path = Path(record.folder) / "status.json"
-        try:
-            async with self._readers:
-                return await accounts.read_file(self.account(record), path, most=REPORT_LIMIT)
-        except accounts.AccountError as error:
-            log.warning("pod %s: %s", record.uid, error)
-            return None
+        return await self._answers.status(manifests)
 
     async def facts(self) -> dict[str, Any]:
         """Return what the batch system offers now: the answer to a ping.
@@ -373,8 +339,8 @@ class Pods:
         while (record := self._store.get(uid)) is not None:
             try:
                 job = self.job(record)
-                if record.answer is None:
-                    await self._cancel(job)
+                state = await self._cancel(job) if record.answer is None else None
+                await self._answers.last(record, state)
                 await self.driver.forget(job)
                 await self._clean(record)
                 log.info("pod %s is deleted", uid)
@@ -383,7 +349,8 @@ class Pods:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_RETRY)
 
-    async def _cancel(self, job: Job) -> None:
+    async def _cancel(self, job: Job) -> JobState | None:
+        """End a job and return how it ended."""
         loop = asyncio.get_running_loop()
         while True:
             await self.driver.cancel(job)
@@ -391,7 +358,7 @@ class Pods:
             while loop.time() < until:
                 state = (await self.driver.states([job])).get(job.uid)
                 if state is None or state.phase == "Terminated":
-                    return
+                    return state
                 await asyncio.sleep(ASK_AGAIN)
 
 

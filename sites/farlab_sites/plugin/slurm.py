@@ -18,6 +18,8 @@ from farlab_sites.plugin.slurm_facts import Facts
 from farlab_sites.plugin.slurm_past import Past
 from farlab_sites.plugin.slurm_queue import Queue, Row, Snapshot
 from farlab_sites.plugin.slurm_settings import SlurmSettings
+from farlab_sites.plugin.slurm_usage import Accounting
+from farlab_sites.usage import Usage
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class SlurmDriver(Driver):
         self._policy = policy or AccountPolicy()
         self._queue = Queue(self.commands)
         self._past = Past(self.commands)
+        self._accounting = Accounting(self.commands)
         self._facts = Facts(self.commands, self._queue)
         self._known: dict[str, JobState] = {}
         self._submitted: dict[str, float] = {}
@@ -44,6 +47,7 @@ class SlurmDriver(Driver):
     async def stop(self) -> None:
         """Stop looking at the queue; jobs stay."""
         await self._queue.stop()
+        await self._accounting.stop()
 
     def _account(self, job: Job) -> Account:
         return self._policy.resolve(job.account) if job.account else own_account()
@@ -171,6 +175,10 @@ class SlurmDriver(Driver):
             raise BatchSystemDown(str(error)) from None
         if done.code and "nvalid job id" not in done.err and "already comp" not in done.err:
             raise BatchSystemDown(f"Slurm did not cancel the job: {done.err.strip()}")
+
+    async def usages(self, jobs: Sequence[Job]) -> dict[str, Usage] | None:
+        """Return what sacct says of ended jobs."""
+        return await self._accounting.usages(jobs)
 
     async def facts(self) -> dict[str, Any]:
         """Return what the site has and what is free of it."""

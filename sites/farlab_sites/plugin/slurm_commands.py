@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from farlab_sites.plugin import accounts
 from farlab_sites.plugin.accounts import Account, AccountError, CommandTimeout, Done
@@ -14,6 +15,8 @@ from farlab_sites.plugin.slurm_settings import SlurmSettings
 from farlab_sites.plugin.slurm_words import is_down
 
 AT_ONCE = 4  # commands that change something; the queue is asked by one at a time
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class SlurmCommands:
@@ -30,15 +33,17 @@ class SlurmCommands:
         if settings.conf is not None:
             self._env["SLURM_CONF"] = str(settings.conf)
 
-    async def query(self, *argv: str, account: Account | None = None) -> str:
-        """Run a command that only asks, and return its output.
+    async def query(
+        self, *argv: str, account: Account | None = None, env: Mapping[str, str] = NOTHING
+    ) -> str:
+        """Run a command that only asks, and return its output; `env` is for it alone.
 
         Raises:
             BatchSystemDown: it failed or did not end in time.
 
         """
         try:
-            done = await self._run(account, argv)
+            done = await self._run(account, argv, env=env)
         except AccountError as error:
             raise BatchSystemDown(str(error)) from None
         if done.code:
@@ -63,7 +68,13 @@ class SlurmCommands:
             raise BatchSystemDown(self._said(argv[0], done.err))
         return done
 
-    async def _run(self, account: Account | None, argv: Sequence[str], stdin: str = "") -> Done:
+    async def _run(
+        self,
+        account: Account | None,
+        argv: Sequence[str],
+        stdin: str = "",
+        env: Mapping[str, str] = NOTHING,
+    ) -> Done:
         program = str(self.settings.bin / argv[0])
         self.counts[argv[0]] += 1
         try:
@@ -71,7 +82,7 @@ class SlurmCommands:
                 account,
                 [program, *argv[1:]],
                 stdin=stdin.encode(),
-                env=self._env,
+                env={**self._env, **env},
                 limit=self.settings.time_limit,
             )
         except CommandTimeout as error:

@@ -12,7 +12,17 @@ from farlab_sites.plugin.slurm_queue import moment
 
 log = logging.getLogger(__name__)
 
-FIELDS = ("JobIDRaw", "State", "ExitCode", "Start", "End", "NodeList", "Reason", "JobName")
+FIELDS = (
+    "JobIDRaw",
+    "State",
+    "ExitCode",
+    "Start",
+    "End",
+    "NodeList",
+    "Reason",
+    "Submit",
+    "JobName",
+)
 SACCT = ("sacct", "--noheader", "--parsable2", "--allocations", "--allusers")
 
 FORGOTTEN = JobState(
@@ -59,7 +69,7 @@ def parse(text: str, uids: set[str]) -> dict[str, JobState]:
 
 
 def _state(row: Sequence[str]) -> JobState:
-    _, state, code, start, end, node, reason, _ = row
+    _, state, code, start, end, node, reason, submit, _ = row
     word, _, by = state.partition(" ")  # `CANCELLED by 1000`
     number, _, signal = code.partition(":")
     status = (int(number) << 8 | int(signal)) if number.isdigit() and signal.isdigit() else 0
@@ -71,5 +81,7 @@ def _state(row: Sequence[str]) -> JobState:
         node=node if node != "None assigned" else "",
         started_at=moment(start),
         finished_at=moment(end),
+        submitted_at=moment(submit),
+        word=state,
         exit_code=slurm_words.exit_code(status) if word in {"COMPLETED", "FAILED"} else None,
     )

@@ -28,6 +28,7 @@ FIELDS = (
     ("PriorityLong", 12),
     ("StartTime", 20),
     ("EndTime", 20),
+    ("SubmitTime", 20),
     ("BatchHost", 40),
     ("Partition", 100),
     ("Reason", 100),
@@ -51,6 +52,7 @@ class Row:
     partitions: tuple[str, ...]
     reason: str
     name: str
+    submitted: datetime | None = None
 
     @property
     def pending(self) -> bool:
@@ -79,10 +81,11 @@ def _row(line: str) -> Row | None:
         priority=priority,
         start=moment(parts[5]),
         end=moment(parts[6]),
-        node="" if parts[7] in {"n/a", "(null)"} else parts[7],
-        partitions=tuple(parts[8].split(",")),
-        reason=parts[9],
-        name=parts[10],
+        submitted=moment(parts[7]),
+        node="" if parts[8] in {"n/a", "(null)"} else parts[8],
+        partitions=tuple(parts[9].split(",")),
+        reason=parts[10],
+        name=parts[11],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from farlab_sites.plugin import slurm_words
@@ -39,6 +40,10 @@ def _stage(row: Row) -> int:
 
 def state_of(row: Row, snapshot: Snapshot, now: datetime) -> JobState:
     """Return the state of a job."""
+    return replace(_state(row, snapshot, now), submitted_at=row.submitted, word=row.state)
+
+
+def _state(row: Row, snapshot: Snapshot, now: datetime) -> JobState:
     if row.pending:
         return _waiting(row, snapshot, now)
     if row.state in slurm_words.RUNNING:

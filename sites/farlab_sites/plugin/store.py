@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,8 +23,17 @@ CREATE TABLE IF NOT EXISTS pods (
     job_id TEXT NOT NULL DEFAULT '',
     record TEXT NOT NULL,
     answer TEXT
-) STRICT
+) STRICT;
+CREATE TABLE IF NOT EXISTS gone (
+    uid TEXT PRIMARY KEY,
+    job_id TEXT NOT NULL,
+    record TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    at REAL NOT NULL
+) STRICT;
 """
+
+KEPT = 86400.0  # seconds for which it is known of a deleted pod what it used
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class Store:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute(_SCHEMA)
+        self._db.executescript(_SCHEMA)
         self._known = {record.uid: record for record in self._read()}
 
     def _read(self) -> Iterator[Record]:
@@ -77,12 +87,30 @@ class Store:
 
     def add(self, record: Record) -> None:
         """Keep a new pod."""
-        fixed = {key: getattr(record, key) for key in ("pod", "account", "folder", "job")}
         self._db.execute(
             "INSERT INTO pods (uid, stage, job_id, record) VALUES (?, ?, ?, ?)",
-            (record.uid, record.stage, record.job_id, json.dumps(fixed)),
+            (record.uid, record.stage, record.job_id, _fixed(record)),
         )
         self._known[record.uid] = record
+        self._db.execute("DELETE FROM gone WHERE uid = ?", (record.uid,))
+
+    def bury(self, record: Record) -> None:
+        """Keep for a while how a pod ended, for those who ask after its deletion."""
+        now = time.time()
+        self._db.execute("DELETE FROM gone WHERE at < ?", (now - KEPT,))
+        self._db.execute(
+            "INSERT INTO gone (uid, job_id, record, answer, at) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (uid) DO UPDATE SET answer = excluded.answer",
+            (record.uid, record.job_id, _fixed(record), json.dumps(record.answer), now),
+        )
+
+    def gone(self, uid: str) -> Record | None:
+        """Return a pod that was deleted lately, None if it is not known."""
+        found = self._db.execute("SELECT job_id, record, answer FROM gone WHERE uid = ?", (uid,))
+        for job_id, record, answer in found:
+            told = json.loads(answer)
+            return Record(uid=uid, stage="ended", job_id=job_id, answer=told, **json.loads(record))
+        return None
 
     def update(
         self,
@@ -116,3 +144,8 @@ class Store:
     def close(self) -> None:
         """Close the database."""
         self._db.close()
+
+
+def _fixed(record: Record) -> str:
+    """Return what never changes of a pod."""
+    return json.dumps({key: getattr(record, key) for key in ("pod", "account", "folder", "job")})

@@ -85,6 +85,25 @@ def private_memory(pids: list[int]) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def resident_memory(pids: list[int]) -> int:
+    """Return the bytes of memory that these processes have, what they share counted each time."""
+    pages = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """Return the CPU seconds of living processes, and of those children that they collected."""
+    ticks = 0
+    for pid in pids:
+        fields = process_stat(pid)
+        if len(fields) > 14:
+            ticks += sum(int(field) for field in fields[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def oom_kills() -> int:
     """Return how many processes the kernel has ended on this machine for want of memory."""
     with contextlib.suppress(OSError, ValueError):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from farlab_sites.plugin.job.container import Container
+from farlab_sites.plugin.job.measuring import Meter
 from farlab_sites.plugin.job.processes import (
     SIGNALS,
     STOPS,
@@ -53,6 +54,7 @@ class Runner:
         self.stopped: tuple[str, str] | None = None  # reason, message
         self.memory_at = 0.0
         self.oom_before = oom_kills()
+        self.meter = Meter()
         self.closing = False  # the main containers have ended
 
     def _deadline(self) -> int | None:
@@ -77,7 +79,9 @@ class Runner:
                 self.start(container)
         self.wait(lambda: not any(container.alive for container in self.main))
         self._end_sidecars()
+        self.meter.look()
         self.sweep()
+        self.meter.look()
         self.write(ended=True)
         codes = [c.report.get("exit_code", 0) for c in self.everything if not c.sidecar]
         return next((code for code in codes if code), 0)
@@ -121,6 +125,7 @@ class Runner:
             "node": node_name(),
             "deadline": self.deadline,
             "ended": ended,
+            "usage": self.meter.report(),
             "containers": {c.name: c.report for c in self.everything},
         }
         try:
@@ -201,6 +206,9 @@ class Runner:
                 self._told_to_stop()
             self.reap()
             self.check_limits()
+            if self.meter.due:
+                self.meter.look()
+                self.write()
             for container in self.everything:
                 self._tend(container)
 
