@@ -289,7 +289,7 @@ def test_accounting_says_how_forgotten_jobs_ended() -> None:
         [
             "1|CANCELLED by 1000|0:15|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|None|Unknown|a",
             "2|FAILED|3:0|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|NonZeroExitCode|Unknown|b",
-            "3|TIMEOUT|0:0|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|TimeLimit|Unknown|someone else's",
+            "3|TIMEOUT|0:0|2026-03-04T11:00:00|2026-03-04T12:00:00|n1|TimeLimit|Unknown|another's",
             "4|RUNNING|0:0|2026-03-04T11:00:00|Unknown|n1|None|Unknown|d",
             "rubbish",
         ]
