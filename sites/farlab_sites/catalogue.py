@@ -324,9 +324,13 @@ class Site(Model):
         return {profile.name: profile for profile in self.profiles}[name]
 
     def open_to(self, groups: Iterable[str], entitlements: Iterable[str] = ()) -> bool:
-        """Return whether a member of these groups, with these entitlements, may choose the site."""
+        """Return whether a member of these groups, with these entitlements, may choose the site.
+
+        The login makes groups of the entitlements that `groups` names, under the same names.
+        """
         mine, given = set(groups), tuple(entitlements)
-        return self.groups is None or any(is_member(one, mine, given) for one in self.groups)
+        asked = self.groups
+        return asked is None or any(one in mine or is_member(one, mine, given) for one in asked)
 
     @model_validator(mode="after")
     def _tunnel_has_one_end(self) -> Self:

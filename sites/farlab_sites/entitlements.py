@@ -95,6 +95,12 @@ def is_member(wanted: str, groups: Iterable[str], entitlements: Iterable[str]) -
     return fulfilled(wanted, entitlements) if is_entitlement(wanted) else wanted in groups
 
 
+def among(wanted: Iterable[str], given: Iterable[str]) -> list[str]:
+    """Return those of the wanted names that are entitlements and that a user's fulfil, sorted."""
+    held = tuple(given)
+    return sorted({one for one in wanted if is_entitlement(one) and fulfilled(one, held)})
+
+
 def _readable(texts: Iterable[str]) -> Iterable[Entitlement]:
     for text in texts:
         try:

@@ -14,11 +14,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+from farlab_sites.entitlements import among
 from farlab_sites.login import Login
 from oauthenticator.generic import GenericOAuthenticator
 from tornado.httpclient import HTTPClientError
 from tornado.web import HTTPError
-from traitlets import Instance
+from traitlets import Instance, List, Unicode
 
 from .login_handlers import LoginHandler
 from .memberships import entitlements_of, groups_of
@@ -68,6 +69,9 @@ class FarlabLogin(GenericOAuthenticator):  # type: ignore[misc]  # it has no typ
         config=True
     )
     provider = Instance(Provider, allow_none=True, help="What the provider says.").tag(config=True)
+    named = List(Unicode(), help="What sites name as groups; entitlements among them.").tag(
+        config=True
+    )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -102,7 +106,9 @@ class FarlabLogin(GenericOAuthenticator):  # type: ignore[misc]  # it has no typ
         """Return the hub groups, from entitlements and claims."""
         if self.auth_state_groups_key != self._default_key() or self.login_of_catalogue is None:
             return set(await super().get_user_groups(auth_state))
-        return set(groups_of(self.login_of_catalogue, auth_state[self.user_auth_state_key]))
+        login, told = self.login_of_catalogue, auth_state[self.user_auth_state_key]
+        # What a site's `groups:` names as an entitlement is a group of that name.
+        return {*groups_of(login, told), *among(self.named, entitlements_of(login, told))}
 
     def _default_key(self) -> str:
         return f"{self.user_auth_state_key}.groups"

@@ -80,6 +80,7 @@ def configure(
     c.FarlabSpawner.namespace = namespace = namespace or own_namespace()
     if known.login:
         configure_login(c, known.login, state)
+        c.FarlabLogin.named = [group for site in known.sites for group in site.groups or ()]
         _let_service_know_logins(c)
     if service_url:
         tokens = {name: _given_token(state, name) for name in (SERVICE, CALLER)}
