@@ -51,6 +51,12 @@ class RucioAdmin:
         identity = {"identity": subject, "authtype": "X509", "email": "", "default": True}
         self.call("POST", f"/accounts/{account}/identities", identity)
 
+    def add_login(self, account: str, issuer: str, subject: str) -> None:
+        """Let whoever has this issuer's tokens about this subject use an account."""
+        name = f"SUB={subject}, ISS={issuer}"
+        identity = {"identity": name, "authtype": "OIDC", "email": "", "default": True}
+        self.call("POST", f"/accounts/{account}/identities", identity)
+
     def add_scope(self, scope: str, account: str = "root") -> None:
         """Make a scope."""
         self.call("POST", f"/accounts/{account}/scopes/{quote(scope)}")

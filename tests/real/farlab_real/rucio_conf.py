@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,10 @@ class Settings:
     cache_port: int
     any_name: bool
     """Whether DIDs may have any name, as some experiments' own policies allow."""
+    issuer: str = ""
+    """The OpenID Connect provider whose tokens for the audience `rucio` it takes; may be empty."""
+    secret: str = ""
+    """Of its client `rucio` there."""
 
 
 def write(settings: Settings) -> Path:
@@ -49,7 +54,7 @@ def write(settings: Settings) -> Path:
     for name in ("log", "trace"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "alembic.ini").write_text(_alembic(settings))
-    (folder / "rucio.cfg").write_text(_rucio(settings))
+    (folder / "rucio.cfg").write_text(_rucio(settings) + _oidc(settings))
     (folder / "policy").mkdir(exist_ok=True)
     (folder / "policy" / "rucio_behind_tls.py").write_text(BEHIND_TLS)
     if settings.any_name:
@@ -119,6 +124,27 @@ transfertool = fts3
 
 [api]
 endpoints = {ENDPOINTS}
+"""
+
+
+def _oidc(settings: Settings) -> str:
+    """Return what it takes for tokens of a provider; they bring their user with them."""
+    if not settings.issuer:
+        return ""
+    client = {
+        "client_id": "rucio",
+        "client_secret": settings.secret,
+        "redirect_uris": ["https://no"],
+    }
+    known = {"issuer": settings.issuer, **client, "SCIM": client}
+    file = settings.folder / "idpsecrets.json"
+    file.write_text(json.dumps({"login": known}))
+    return f"""
+[oidc]
+idpsecrets = {file}
+admin_issuer = login
+expected_audience = rucio
+expected_scope = openid
 """
 
 

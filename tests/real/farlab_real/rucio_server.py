@@ -23,6 +23,8 @@ from typing import Self
 import psycopg
 
 from farlab_real.authority import Authority
+from farlab_real.keycloak import RunningKeycloak
+from farlab_real.keycloak_realms import SECRET
 from farlab_real.postgres import RunningPostgres
 from farlab_real.processes import Process, free_ports
 from farlab_real.rucio_admin import RucioAdmin
@@ -44,6 +46,7 @@ class RunningRucio:
         any_name: bool = False,
         workers: int = 1,
         authority: Authority | None = None,
+        login: RunningKeycloak | None = None,
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,12 +55,15 @@ class RunningRucio:
         self.url = f"{'https' if authority else 'http'}://127.0.0.1:{port}"
         self._cache_port = cache_port
         self.database = postgres.url.replace("/postgres?", f"/{name}?")
-        config = write(Settings(folder, self.database, port, cache_port, any_name))
+        issuer, secret = (login.hub.issuer, SECRET) if login else ("", "")
+        settings = Settings(folder, self.database, port, cache_port, any_name, issuer, secret)
+        config = write(settings)
         self._env = {
             **os.environ,
             "RUCIO_HOME": str(folder),
             "RUCIO_CONFIG": str(config),
             "PYTHONPATH": str(folder / "policy"),
+            **({"REQUESTS_CA_BUNDLE": str(login.authority.bundle)} if login else {}),
         }
         memcached = ["memcached", "-l", "127.0.0.1", "-p", str(cache_port), "-m", "64"]
         if os.geteuid() == 0:
