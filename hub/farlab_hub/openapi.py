@@ -119,13 +119,15 @@ def _part(name: str) -> dict[str, Any]:
 
 def _fields(query: type[Query]) -> list[dict[str, Any]]:
     """Return a query's fields as parameters; what is absent has its default."""
-    fields = []
-    for name, schema in query.model_json_schema().get("properties", {}).items():
+    fields, described = [], query.model_json_schema()
+    for name, schema in described.get("properties", {}).items():
         words = schema.pop("description", "")
         plain = schema.pop("anyOf", [{}])[0] | schema
         if plain.get("default", "") is None:
             del plain["default"]
-        fields.append({"name": name, "in": "query", "description": words, "schema": plain})
+        field = {"name": name, "in": "query", "description": words, "schema": plain}
+        needed = name in described.get("required", ())
+        fields.append(field | ({"required": True} if needed else {}))
     return fields
 
 

@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from .auth import Caller
 from .handlers import ApiHandler
 from .ledger.access import for_whom, may_scrape, must_be_admin, whose
 from .ledger.asking import (
@@ -38,13 +39,17 @@ from .ledger.views import (
 from .metrics import CONTENT_TYPE
 from .openapi import Route
 from .operations import TEXT, Answer, operation
+from .service import HubService
 
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
 CHUNK = 2**20
 
 
-class UsageHandler(ApiHandler):
+class _Usage:
     """What all usage addresses share."""
+
+    service: HubService
+    caller: Caller
 
     @property
     def desk(self) -> Desk:
@@ -57,7 +62,7 @@ class UsageHandler(ApiHandler):
         return whose(self.caller, managed, owner=query.owner, group=query.group, everyone=query.all)
 
 
-class SumsHandler(UsageHandler):
+class SumsHandler(_Usage, ApiHandler):
     """Usage, added up."""
 
     @operation(
@@ -80,7 +85,7 @@ class SumsHandler(UsageHandler):
         )
 
 
-class NowHandler(UsageHandler):
+class NowHandler(_Usage, ApiHandler):
     """What is being used."""
 
     @operation(
@@ -94,7 +99,7 @@ class NowHandler(UsageHandler):
         self.answer([_now(one) for one in found])
 
 
-class RecordsHandler(UsageHandler):
+class RecordsHandler(_Usage, ApiHandler):
     """Records, by the page."""
 
     @operation(
@@ -112,7 +117,7 @@ class RecordsHandler(UsageHandler):
         self.answer(RecordsView(records=shown, next=_cursor(place)))
 
 
-class ExportHandler(UsageHandler):
+class ExportHandler(_Usage, ApiHandler):
     """Records as a file."""
 
     @operation(
@@ -156,7 +161,7 @@ class ExportHandler(UsageHandler):
         await self.finish()
 
 
-class BudgetsHandler(UsageHandler):
+class BudgetsHandler(_Usage, ApiHandler):
     """What may still be used."""
 
     @operation(
@@ -174,7 +179,7 @@ class BudgetsHandler(UsageHandler):
         self.answer([_budget(one) for one in found])
 
 
-class EstimateHandler(UsageHandler):
+class EstimateHandler(_Usage, ApiHandler):
     """What something would use."""
 
     @operation(
@@ -192,7 +197,7 @@ class EstimateHandler(UsageHandler):
         )
 
 
-class OverviewHandler(UsageHandler):
+class OverviewHandler(_Usage, ApiHandler):
     """What those who run a hub or a group look at."""
 
     @operation(
@@ -221,7 +226,7 @@ class OverviewHandler(UsageHandler):
         )
 
 
-class HealthHandler(UsageHandler):
+class HealthHandler(_Usage, ApiHandler):
     """Whether the ledger is complete."""
 
     @operation(
@@ -234,7 +239,7 @@ class HealthHandler(UsageHandler):
         self.answer(HealthView.model_validate(await self.while_connected(self.desk.health())))
 
 
-class MetricsHandler(UsageHandler):
+class MetricsHandler(_Usage, ApiHandler):
     """Figures for Prometheus."""
 
     @operation(

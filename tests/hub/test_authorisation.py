@@ -44,6 +44,16 @@ ALLOWED = {
     # No site here is one of ALISE's, and no catalogue names a token.
     ("POST", "identity/cloud/key"): {"owner": 403, "stranger": 403, "admin": 404, "spawner": 403},
     ("POST", "token"): {"owner": 403, "stranger": 403, "admin": 403, "spawner": 403},
+    # Whose usage: tests/accounting/test_usage_api.py asks for it in every way.
+    ("GET", "usage"): {"owner": 200, "stranger": 200, "admin": 200, "spawner": 403},
+    ("GET", "usage/now"): {"owner": 200, "stranger": 200, "admin": 200, "spawner": 403},
+    ("GET", "usage/records"): {"owner": 200, "stranger": 200, "admin": 200, "spawner": 403},
+    ("GET", "usage/export"): {"owner": 200, "stranger": 200, "admin": 200, "spawner": 403},
+    ("GET", "usage/budgets"): {"owner": 200, "stranger": 200, "admin": 200, "spawner": 403},
+    ("GET", "usage/estimate"): {"owner": 400, "stranger": 400, "admin": 400, "spawner": 400},
+    ("GET", "usage/overview"): {"owner": 200, "stranger": 200, "admin": 200, "spawner": 403},
+    ("GET", "usage/health"): {"owner": 403, "stranger": 403, "admin": 200, "spawner": 403},
+    ("GET", "metrics"): {"owner": 403, "stranger": 403, "admin": 200, "spawner": 403},
     ("GET", "openapi.json"): {"owner": 200, "stranger": 200, "admin": 200, "spawner": 200},
 }  # fmt: skip
 EVERYBODY = {"owner": "alice", "stranger": "bob", "admin": "admin", "spawner": "spawner"}

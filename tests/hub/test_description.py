@@ -26,6 +26,11 @@ def description() -> dict[str, Any]:
     kernel = said["components"]["schemas"]["KernelRequest"]["properties"]
     for name, values in OFFERED.items():
         kernel[name] = {"enum": values}
+    for field in said["paths"]["/usage/estimate"]["get"]["parameters"]:
+        if field["name"] in OFFERED:
+            field["schema"] = {"enum": OFFERED[field["name"]]}
+        elif field["name"] == "walltime":
+            field["schema"] = {"enum": ["1:00:00", "90"]}
     minutes = {"type": "integer", "minimum": 1, "maximum": 366 * 24 * 60}
     kernel["walltime"] = {"anyOf": [minutes, {"type": "null"}]}
     return said

@@ -19,9 +19,6 @@ def whose(
 ) -> Whose:
     """Return whose usage is meant; raise `ForbiddenError` unless the caller may read it."""
     admin = ADMIN in caller.scopes
-    if everyone and (owner or group):
-        msg = "all: it can't be given together with owner or group"
-        raise BadRequestError(msg)
     if not (owner or group or everyone):
         if not caller.is_user:
             msg = "a service uses nothing itself: the query needs owner=, group= or all=true"

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from farlab_sites.fields import Walltime
 from farlab_sites.wishes import Wish
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field
 
 from ..operations import Query
 from .ledger import Place
 from .queries import By, Span
 
 DAYS = 30  # if nothing else is asked for
-MOST_DAYS = 3700
 MOST_RECORDS = 1000
-FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(9999, 12, 1)
+EPOCH, FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(1970, 1, 2), date(9999, 12, 1)
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+def _written_out(value: object) -> object:
+    """Refuse what pydantic would take for a date as well, such as seconds."""
+    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+        msg = "write it as 2026-11-26"
+        raise ValueError(msg)
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_written_out)]
 BY: tuple[By, ...] = ("day", "month", "site", "profile", "kind", "user", "group")
+_BY = "^(({0})(,({0}))*)?$".format("|".join(BY))
 
 
 def today() -> date:
@@ -42,29 +54,19 @@ class WhoseQuery(Query):
 class SpanQuery(WhoseQuery):
     """Whose usage, and when."""
 
-    since: date = Field(
+    since: Day = Field(
         default_factory=lambda: today() - timedelta(days=DAYS - 1),
         description="First day (UTC); default: 29 days ago.",
     )
-    until: date = Field(
+    until: Day = Field(
         default_factory=today, description="Last day, itself included; default: today."
     )
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if not FIRST_DAY <= self.since <= self.until <= LAST_DAY:
-            msg = "must not be before since, and both between 1970 and 9999"
-            raise ValueError(msg)
-        if (self.until - self.since).days > MOST_DAYS:
-            msg = f"at most {MOST_DAYS} days can be asked for at once"
-            raise ValueError(msg)
-        return self
 
     @property
     def span(self) -> Span:
         """The days, since the epoch."""
-        epoch = date(1970, 1, 1)
-        return Span((self.since - epoch).days, (self.until - epoch).days)
+        first, last = (min(max(day, FIRST_DAY), LAST_DAY) for day in (self.since, self.until))
+        return Span((first - EPOCH).days, (last - EPOCH).days)
 
 
 class UsageQuery(SpanQuery):
@@ -72,26 +74,17 @@ class UsageQuery(SpanQuery):
 
     by: str = Field(
         default="day,site",
-        pattern=r"^([a-z]+(,[a-z]+)*)?$",
-        max_length=60,
+        pattern=_BY,
+        max_length=100,
         description="Dimensions with commas in between: day, month, site, profile, kind, user, "
         "group. Empty: only totals.",
     )
-
-    @field_validator("by")
-    @classmethod
-    def _known(cls, text: str) -> str:
-        words = text.split(",") if text else []
-        if not {*words} <= {*BY} or len({*words}) < len(words):
-            msg = f"must name each of these at most once: {', '.join(BY)}"
-            raise ValueError(msg)
-        return text
 
     @property
     def dimensions(self) -> list[By]:
         """The dimensions in the order in which they were named."""
         known: dict[str, By] = {name: name for name in BY}
-        return [known[name] for name in self.by.split(",") if name]
+        return [known[name] for name in dict.fromkeys(self.by.split(",")) if name]
 
 
 class RecordsQuery(SpanQuery):

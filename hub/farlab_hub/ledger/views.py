@@ -163,7 +163,7 @@ class EstimateView(View):
     refused: str = Field(description="Why it would be refused, and what to do; empty if it is not.")
 
 
-class ImageView(View):
+class ImageUseView(View):
     """What was run with an image."""
 
     image: str
@@ -203,7 +203,7 @@ class OverviewView(View):
     users: list[UsageRow]
     groups: list[UsageRow]
     sites: list[UsageRow]
-    images: list[ImageView]
+    images: list[ImageUseView]
     starts: list[StartsView]
     active_users: ActiveUsersView
 
