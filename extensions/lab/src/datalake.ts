@@ -126,7 +126,7 @@ function connect(context: IDataLakeContext): void {
     if (lake) {
       void lakes.prepare(lake).then(() => app.commands.notifyCommandChanged());
     }
-    if (subject?.entry.path && pane.tab === null) {
+    if (subject && pane.tab === null) {
       pane.show('details');
     }
   });

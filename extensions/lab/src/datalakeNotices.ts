@@ -12,6 +12,8 @@ import { pollWhile } from './polls.js';
 
 /** Milliseconds between two looks at uploads that run. */
 const INTERVAL = 2000;
+/** Milliseconds for which an end is shown. */
+const SHOWN = 5000;
 
 /**
  * Bring files of one's own computer to the server, with a notification that shows how far it is
@@ -53,7 +55,18 @@ export async function stageWithNotice(
     throw new LakeFailure('server-error', reason.message);
   });
   const where = await attempt(trans, work);
-  Notification.dismiss(id);
+  // Not dismissed: what is dismissed before it was shown would stay.
+  Notification.update({
+    id,
+    type: where === null ? 'warning' : 'success',
+    message:
+      where === null
+        ? trans.__('Not sent to the server.')
+        : trans.__('Sent to the server.'),
+    autoClose: SHOWN,
+    progress: 1,
+    actions: []
+  });
   return where;
 }
 
@@ -108,10 +121,15 @@ function follow(
     return; // it had ended before anybody looked
   }
   known.delete(upload.id);
-  Notification.dismiss(id);
   if (upload.state === 'done') {
-    Notification.success(trans.__('Uploaded to %1.', target), {
-      autoClose: 5000
+    const message = trans.__('Uploaded to %1.', target);
+    Notification.update({
+      id,
+      type: 'success',
+      message,
+      autoClose: SHOWN,
+      progress: 1,
+      actions: []
     });
     void forgetStaged(contents, upload);
     for (const path of changedPaths(upload)) {
@@ -119,8 +137,12 @@ function follow(
     }
   } else if (upload.error) {
     const { fix, message } = problemText(upload.error, trans);
-    Notification.error(`${message} ${fix}`, {
+    Notification.update({
+      id,
+      type: 'error',
+      message: `${message} ${fix}`,
       autoClose: false,
+      progress: 1,
       actions: [
         {
           label: trans.__('Show Transfers'),

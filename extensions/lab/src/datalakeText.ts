@@ -4,6 +4,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Availability } from './datalakeAvailability.js';
+import { isStaged } from './datalakeStaged.js';
 import type {
   EntryKind,
   IProblem,
@@ -112,6 +113,19 @@ export function transferText(
     cancelled: trans.__('Cancelled'),
     expired: trans.__('Expired')
   }[state];
+}
+
+/** What is being uploaded; what was dropped has a folder whose name says nothing. */
+export function uploadTitle(
+  { progress, source }: IUpload,
+  trans: TranslationBundle
+): string {
+  const name = source.slice(source.lastIndexOf('/') + 1);
+  const files = progress.files ?? 0;
+  return isStaged(source.slice(0, source.lastIndexOf('/'))) &&
+    /^[0-9a-f-]{36}$/.test(name)
+    ? trans._n('%1 file', '%1 files', files)
+    : name;
 }
 
 /** The word for an upload's state. */

@@ -3,7 +3,7 @@ import { Dialog, showDialog } from '@jupyterlab/apputils';
 import { DataLakeUploadForm } from './components/DataLakeUploadForm.js';
 import { joined } from './datalakeChooser.js';
 import type { IUploadWish } from './datalakeClient.js';
-import { attempt, IDataLakeContext, tellSuccess } from './datalakeContext.js';
+import { attempt, IDataLakeContext } from './datalakeContext.js';
 import type { ISubject } from './datalakeDetails.js';
 import type { IPair } from './datalakeMetadata.js';
 import { metadataOf } from './datalakeMetadata.js';
@@ -116,7 +116,6 @@ async function begin(
     metadata: metadataOf(choice.pairs)
   };
   if (await attempt(trans, client.upload(wish))) {
-    tellSuccess(trans.__('Uploading to %1.', choice.target || lake.title));
     pane.show('transfers');
     await transfers.refresh().catch(() => undefined); // it shows the failure
   }

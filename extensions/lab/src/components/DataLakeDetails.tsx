@@ -11,6 +11,7 @@ import type {
   IReplica,
   IShare
 } from '../datalakeTypes.js';
+import { can } from '../datalakeTypes.js';
 import { AssetPlaces, DataLakeItem, References } from './DataLakeItem.js';
 import { DataLakeProblem } from './DataLakeProblem.js';
 import { DataLakeRules, IRuleActions } from './DataLakeRules.js';
@@ -76,7 +77,13 @@ function Sections(props: IDataLakeDetailsProps): JSX.Element {
       )}
       {model.details && (
         <Section {...parts} title={trans.__('Metadata')} asked={model.details}>
-          {found => <Metadata {...found} trans={trans} />}
+          {found => (
+            <Metadata
+              {...found}
+              isEditable={can(model.subject!.lake, 'metadata')}
+              trans={trans}
+            />
+          )}
         </Section>
       )}
       {model.details?.name === 'told' &&
@@ -228,19 +235,25 @@ function Shares(props: {
 }
 
 /** What users have said of it first; what the lake itself says is folded away. */
-function Metadata(props: IDetails & { trans: TranslationBundle }): JSX.Element {
+function Metadata(
+  props: IDetails & { isEditable: boolean; trans: TranslationBundle }
+): JSX.Element {
   const { editable, metadata, trans } = props;
   const known = Object.entries(metadata).filter(
     ([, value]) => value !== null && value !== ''
   );
   const own = known.filter(([key]) => editable.includes(key));
   const others = known.filter(([key]) => !editable.includes(key));
-  if (own.length === 0 || others.length === 0) {
+  if (!props.isEditable) {
     return <Values values={known} />;
   }
   return (
     <>
-      <Values values={own} />
+      {own.length > 0 ? (
+        <Values values={own} />
+      ) : (
+        <p>{trans.__('Nobody has added any.')}</p>
+      )}
       <details>
         <summary>{trans.__("The lake's own")}</summary>
         <Values values={others} />

@@ -4,6 +4,7 @@ import { useId, useRef } from 'react';
 
 import type { DetailsModel } from '../datalakeDetails.js';
 import type { PaneModel, PaneTab } from '../datalakePane.js';
+import type { SelectionModel } from '../datalakeSelection.js';
 import type { TransfersModel } from '../datalakeTransfers.js';
 import { DataLakeActions, IDataLakeActionsProps } from './DataLakeActions.js';
 import { DataLakeDetails, IDataLakeDetailsProps } from './DataLakeDetails.js';
@@ -14,6 +15,7 @@ import { DataLakeTransfers } from './DataLakeTransfers.js';
 export interface IDataLakePaneProps extends IDataLakeActionsProps {
   pane: PaneModel;
   details: DetailsModel;
+  selection: SelectionModel;
   transfers: TransfersModel;
   rules: IRuleActions;
   thumbnailUrl: IDataLakeDetailsProps['thumbnailUrl'];
@@ -99,9 +101,7 @@ function Content(props: IDataLakePaneProps): JSX.Element {
       <UseSignal signal={details.changed}>
         {() => (
           <>
-            <h3 className="jp-farlab-LakePane-name">
-              {details.subject?.entry.name}
-            </h3>
+            <Name {...props} />
             {pane.tab === 'details' && <DataLakeActions {...props} />}
             {pane.tab === 'preview' && (
               <DataLakePreview
@@ -116,6 +116,23 @@ function Content(props: IDataLakePaneProps): JSX.Element {
       </UseSignal>
       {pane.tab === 'details' && <DataLakeDetails {...props} model={details} />}
     </>
+  );
+}
+
+/** What is selected. */
+function Name({ details, selection, trans }: IDataLakePaneProps): JSX.Element {
+  return (
+    <UseSignal signal={selection.changed}>
+      {() => {
+        const name = details.subject?.entry.name;
+        const count = selection.subjects.length;
+        return (
+          <h3 className="jp-farlab-LakePane-name">
+            {count > 1 ? trans.__('%1 and %2 more', name, count - 1) : name}
+          </h3>
+        );
+      }}
+    </UseSignal>
   );
 }
 

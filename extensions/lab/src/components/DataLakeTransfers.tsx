@@ -4,6 +4,7 @@ import { Button, UseSignal } from '@jupyterlab/ui-components';
 import {
   problemText,
   sizeText,
+  uploadTitle,
   transferActionText,
   transferText,
   uploadText
@@ -39,7 +40,7 @@ function Lists(props: IDataLakeTransfersProps): JSX.Element {
         <p>{trans.__('Nothing is on its way.')}</p>
       )}
       <ul>
-        {uploads.map(upload => (
+        {[...uploads].reverse().map(upload => (
           <Upload key={upload.id} {...props} upload={upload} />
         ))}
         {(transfers ?? []).map(transfer => (
@@ -101,17 +102,19 @@ interface IUploadProps extends IDataLakeTransfersProps {
 function Upload({ model, trans, upload }: IUploadProps): JSX.Element {
   const { error, id, progress, state } = upload;
   const words = error && problemText(error, trans);
+  const target = upload.dataset || upload.folder || '/';
+  const title = uploadTitle(upload, trans);
   return (
     <li data-state={state}>
-      <strong>{upload.source.slice(upload.source.lastIndexOf('/') + 1)}</strong>
-      <small>{`→ ${upload.dataset} · ${upload.lake}`}</small>
+      <strong>{title}</strong>
+      <small>{`→ ${target} · ${upload.lake}`}</small>
       <span className="jp-farlab-State" data-state={dot(state)}>
         {uploadText(state, trans)}
       </span>
       <Progress
         done={progress.size_done ?? 0}
         total={progress.size ?? 0}
-        label={upload.dataset}
+        label={title}
       />
       {words && (
         <p>

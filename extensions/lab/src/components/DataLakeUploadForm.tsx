@@ -42,7 +42,13 @@ export function DataLakeUploadForm(
       <TextField
         label={trans.__('Names begin with')}
         value={value.prefix}
-        placeholder={trans.__('nothing more')}
+        note={
+          dropped.length > 0
+            ? undefined
+            : trans.__(
+                "A folder's own name if it is empty, for a folder of this server."
+              )
+        }
         set={prefix => set({ prefix })}
       />
       {isRucio && (
