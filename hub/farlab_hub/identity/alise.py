@@ -125,7 +125,7 @@ class AliseClient:
         changed = alise.ca.stat().st_mtime_ns if alise.ca else 0
         session = self._sessions.get((ca, changed))
         if session is None or session.closed:
-            trusted = ssl.create_default_context(cafile=ca or None)
+            trusted = ssl.create_default_context(cafile=ca) if ca else True
             connector = aiohttp.TCPConnector(ssl=trusted)
             jar = aiohttp.DummyCookieJar()
             session = aiohttp.ClientSession(
