@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter
 
+from farlab_sites.carriers.podusage import usage_of
 from farlab_sites.interlink import Json, Status
 from farlab_sites.podstatus import PodStatus, pod_status
 
@@ -69,6 +70,7 @@ def status_of(uid: str, pod: Json, events: Iterable[PodEvent], *, is_virtual: bo
         "initContainers": status.get("initContainerStatuses"),
     }
     found = pod_status(Status.model_validate(said))
+    found = replace(found, usage=usage_of(pod, is_virtual=is_virtual))
     phase = status.get("phase")
     if phase in ("Failed", "Succeeded"):
         return _taken_away(pod, _ended(found, status, failed=phase == "Failed"))
@@ -81,6 +83,8 @@ def status_of(uid: str, pod: Json, events: Iterable[PodEvent], *, is_virtual: bo
 def gone(uid: str, pod: Json, *, is_virtual: bool) -> PodStatus:
     """Return the state of a workload whose pod, last seen like this, was deleted."""
     last = status_of(uid, pod, (), is_virtual=is_virtual)
+    if last.usage is not None:
+        last = replace(last, usage=replace(last.usage, final=True))  # nobody adds to it any more
     if last.phase in ("Failed", "Succeeded"):
         return last
     reason, message = _why_deleted(pod)

@@ -18,6 +18,8 @@ from farlab_sites.kubelet.config import Settings
 from farlab_sites.kubelet.drain import drain
 from farlab_sites.kubelet.end import Ender
 from farlab_sites.kubelet.events import Events
+from farlab_sites.kubelet.gauges import Gauges
+from farlab_sites.kubelet.metering import Meters
 from farlab_sites.kubelet.node import VirtualNode
 from farlab_sites.kubelet.pods import PodWatch
 from farlab_sites.kubelet.reconcile import Reconciler
@@ -52,18 +54,23 @@ class Kubelet:
             events=self.events,
             is_up=lambda: self.node.up is not False,
         )
-        ender = Ender(self.api, self.backend, writer, self.events)
+        meters = Meters(self.api)
+        ender = Ender(self.api, self.backend, writer=writer, events=self.events, meters=meters)
         self.reconciler = Reconciler(
             self.backend,
             beginner,
             ender,
             writer=writer,
             events=self.events,
+            meters=meters,
             interval=settings.status_interval,
         )
         self.watch = PodWatch(self.api, settings.node, self.reconciler, self.reconciler.synced.set)
         readers = Readers(self.api, settings.node)
-        self.endpoint = Endpoint(self.backend, readers, self.reconciler.find, settings.serving)
+        gauges = Gauges(settings.node, meters, self.reconciler.pods)
+        self.endpoint = Endpoint(
+            self.backend, readers, self.reconciler.find, settings.serving, gauges
+        )
 
     def _recovered(self) -> None:
         self.reconciler.recovered()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from farlab_sites.kubelet.api import Api, ApiAway, ApiError, Json
+from farlab_sites.plugin.quantities import parse_quantity
+from farlab_sites.usage import ANNOTATION
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +27,18 @@ HOLD = "farlab/kubelet"
 job is asked for, so that neither a crash nor a forced deletion leaves a job that nobody knows."""
 ENDED = frozenset({"Succeeded", "Failed"})
 
+MOST_NOTE = 256  # characters: labels and annotations of that length are told to Prometheus
+Notes = tuple[tuple[str, str], ...]
+
 
 @dataclass(frozen=True)
 class Container:
-    """What is needed of a container to tell its state."""
+    """What is needed of a container to tell its state and what it asks for."""
 
     name: str
     image: str
+    requests: Notes = ()
+    limits: Notes = ()
 
 
 @dataclass
@@ -56,6 +64,13 @@ class Pod:
     shared: bool
     """Whether others hold on to the pod too."""
     packed: bytes | None
+    created: str = ""
+    host_ip: str = ""
+    owner: tuple[str, str] = ("", "")  # kind and name
+    labels: Notes = ()
+    notes: Notes = ()
+    noted: bool = False
+    """Whether it says already what its job used."""
     over: bool = False
     """Whether its job has ended for good: the backend said so when it was told to delete it."""
     removed: bool = False
@@ -82,6 +97,11 @@ class Pod:
         for field in fields(new):
             setattr(self, field.name, getattr(new, field.name))
         self.job_id, self.over, self.removed = job_id, over, removed
+
+    def asked(self, resource: str) -> float:
+        """Return how much of a resource its containers ask for together."""
+        amounts = (dict(c.limits).get(resource, "0") for c in self.containers)
+        return float(sum(parse_quantity(amount) for amount in amounts))
 
     def manifest(self) -> Json:
         """Return the whole v1.Pod; only a pod without a job still has it."""
@@ -114,6 +134,12 @@ def trimmed(item: Json) -> Pod:
         shared=any(name != HOLD for name in meta.get("finalizers") or ()),
         words=(status.get("reason"), status.get("message")),
         packed=None,
+        created=meta.get("creationTimestamp") or "",
+        host_ip=status.get("hostIP") or "",
+        owner=_owner(meta.get("ownerReferences") or ()),
+        labels=_notes(meta.get("labels")),
+        notes=_notes({key: text for key, text in notes.items() if key != ANNOTATION}),
+        noted=ANNOTATION in notes,
     )
     if not (pod.job_id or pod.ended or pod.deleting):
         meta.pop("managedFields", None)
@@ -122,7 +148,26 @@ def trimmed(item: Json) -> Pod:
 
 
 def _containers(items: list[Json] | None) -> tuple[Container, ...]:
-    return tuple(Container(item["name"], item.get("image", "")) for item in items or ())
+    return tuple(_container(item) for item in items or ())
+
+
+def _container(item: Json) -> Container:
+    asked = item.get("resources") or {}
+    requests, limits = _notes(asked.get("requests")), _notes(asked.get("limits"))
+    return Container(item["name"], item.get("image", ""), requests, limits)
+
+
+def _notes(found: Json | None) -> Notes:
+    """Return short texts by name, small in memory."""
+    pairs = ((sys.intern(key), str(value)) for key, value in (found or {}).items())
+    return tuple((key, value) for key, value in pairs if len(value) <= MOST_NOTE)
+
+
+def _owner(references: Iterable[Json]) -> tuple[str, str]:
+    for reference in references:
+        if reference.get("controller"):
+            return str(reference.get("kind", "")), str(reference.get("name", ""))
+    return "", ""
 
 
 def identity(pod: Pod) -> Json:

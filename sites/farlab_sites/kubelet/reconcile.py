@@ -21,6 +21,7 @@ from farlab_sites.kubelet.backend import Backend
 from farlab_sites.kubelet.begin import Beginner
 from farlab_sites.kubelet.end import Ender
 from farlab_sites.kubelet.events import Events
+from farlab_sites.kubelet.metering import Meters
 from farlab_sites.kubelet.pods import Pod, identity
 from farlab_sites.kubelet.status import Rubbish, failed_status, told_status
 from farlab_sites.kubelet.writer import StatusWriter
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = 1.0  # seconds before a pod is tried again
 LONGEST_PAUSE = 10.0
 LOST_AFTER = 15.0  # seconds that a backend may leave out a job before its pod is given up
+NOTE_FOR = 120.0  # seconds that an ended job's usage is asked for
+MEASURED = ("usage", "live")  # parts of an answer that are no part of a pod's status
 QUEUED_AFTER = 3.0  # seconds that a job may wait before an event says so
 
 
@@ -43,6 +46,7 @@ class Work:
     told: Json | None = None
     """The backend's last answer: only a change is written."""
     missing_since: float | None = None
+    over_since: float | None = None
     since: float = 0.0
 
     @property
@@ -62,6 +66,7 @@ class Reconciler:
         *,
         writer: StatusWriter,
         events: Events,
+        meters: Meters,
         interval: float,
     ) -> None:
         self._backend = backend
@@ -69,6 +74,7 @@ class Reconciler:
         self._ender = ender
         self._writer = writer
         self._events = events
+        self._meters = meters
         self._interval = interval
         self.pods: dict[str, Pod] = {}
         self._works: dict[str, Work] = {}
@@ -207,7 +213,7 @@ class Reconciler:
 
     async def _ask(self) -> None:
         """Ask for every pod with a job, with one request, and write what has changed."""
-        asked = [p for p in self.pods.values() if p.job_id and not (p.ended or p.deleting)]
+        asked = [p for p in self.pods.values() if p.job_id and not p.deleting and self._open(p)]
         if not asked:
             return
         try:
@@ -229,9 +235,23 @@ class Reconciler:
                 self._missing(pod, work)
                 continue
             work.missing_since = None
+            if pod.ended:
+                step = self._meters.note(pod, answer)
+                work.task = asyncio.create_task(self._guarded(pod, work, step))
+                continue
+            self._meters.take(pod, answer)
+            answer = {key: part for key, part in answer.items() if key not in MEASURED}
             if answer != work.told:
                 step = self._write(pod.uid, work, answer)
                 work.task = asyncio.create_task(self._guarded(pod, work, step))
+
+    def _open(self, pod: Pod) -> bool:
+        """Tell whether there is still something to learn of a pod's job."""
+        if not pod.ended:
+            return True
+        now, work = time.monotonic(), self._works[pod.uid]
+        work.over_since = work.over_since or now
+        return self._meters.needed(pod) and now - work.over_since < NOTE_FOR
 
     async def _write(self, uid: str, work: Work, answer: Json) -> bool:
         pod = self.pods.get(uid)
@@ -268,7 +288,7 @@ class Reconciler:
         """Give a pod up whose job the backend has not known for a while."""
         now = time.monotonic()
         work.missing_since = work.missing_since or now
-        if now - work.missing_since < LOST_AFTER:
+        if pod.ended or now - work.missing_since < LOST_AFTER:
             return
         message = f"the site does not know the pod's job {pod.job_id} any more"
         self._events.tell(pod, "Warning", "JobLost", message)

@@ -1,4 +1,4 @@
-"""The kubelet's HTTPS endpoint, at which the API server asks for logs."""
+"""The kubelet's HTTPS endpoint: the API server asks for logs, Prometheus for metrics."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from farlab_sites.carriers import CarrierRejected, CarrierUnreachable
 from farlab_sites.kubelet.api import ApiError
 from farlab_sites.kubelet.backend import Backend
 from farlab_sites.kubelet.config import Serving
+from farlab_sites.kubelet.gauges import Gauges
 from farlab_sites.kubelet.logs import BadQuery, limited, parse_query
 from farlab_sites.kubelet.logs import request as log_request
 from farlab_sites.kubelet.pods import Pod
@@ -50,7 +51,15 @@ class ListenError(Exception):
 class Endpoint:
     """Answers the API server."""
 
-    def __init__(self, backend: Backend, readers: Readers, find: FindPod, serving: Serving) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        readers: Readers,
+        find: FindPod,
+        serving: Serving,
+        gauges: Gauges,
+    ) -> None:
+        self._gauges = gauges
         self._backend = backend
         self._readers = readers
         self._find = find
@@ -87,6 +96,7 @@ class Endpoint:
         app = web.Application(middlewares=[_middleware(self._guard)])
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get(LOGS, self._logs)
+        app.add_routes(self._gauges.routes())
         for path in ("/exec", "/attach", "/portForward", "/run"):
             app.router.add_route("*", path + "/{rest:.*}", self._not_here)
         return app
