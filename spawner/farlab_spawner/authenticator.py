@@ -184,7 +184,8 @@ class FarlabLogin(GenericOAuthenticator):  # type: ignore[misc]  # it has no typ
             except LoginEndedError:
                 # The access token was taken back before its end.
                 model = await self._model(await self._renewed(user, state))
-            await user.save_auth_state(model.pop("auth_state"))
+            new = model.pop("auth_state")
+            await self._keep(user, str(new.get("refresh_token")), new)
             # Without the state: it is written above, and the hub would write it again too late.
             return model
 
@@ -226,10 +227,9 @@ class FarlabLogin(GenericOAuthenticator):  # type: ignore[misc]  # it has no typ
             await self._end(user, state, "the provider gave a token of somebody else")
         claims = state.get(self.user_auth_state_key) or {}
         new: dict[str, Any] = self.build_auth_state_dict(told, claims)
-        self._rotations.used(str(token), new)
-        await user.save_auth_state(new)
+        kept = await self._keep(user, str(token), new)
         self.log.debug("The access token of %s was renewed", user.name)
-        return new
+        return kept
 
     async def _renew(self, user: Any, state: dict[str, Any], token: str) -> dict[str, Any]:
         params = self.build_refresh_token_request_params(token)
@@ -246,9 +246,21 @@ class FarlabLogin(GenericOAuthenticator):  # type: ignore[misc]  # it has no typ
         except OSError as error:
             raise ProviderAwayError(f"the provider does not answer ({error})") from error
 
+    async def _keep(self, user: Any, used: str, new: dict[str, Any]) -> dict[str, Any]:
+        """Write what came of a refresh token, unless the user has logged in anew meanwhile.
+
+        Returns what holds now.
+        """
+        latest = await self.known(user)
+        if latest is not None and str(latest.get("refresh_token")) != used:
+            return latest
+        self._rotations.used(used, new)
+        await user.save_auth_state(new)
+        return new
+
     async def _end(self, user: Any, state: dict[str, Any], reason: str) -> None:
         """Note that a login has ended, so that nobody asks the provider for it again."""
-        await user.save_auth_state({**state, "ended": reason})
+        await self._keep(user, str(state.get("refresh_token")), {**state, "ended": reason})
         raise LoginEndedError(reason)
 
     # -- the address ------------------------------------------------------------------------------

@@ -107,6 +107,10 @@ def test_a_kernel_at_a_site_outlives_the_server(tmp_path: Path, catalogue: Path)
     with RunningServer(tmp_path / "server", catalogue) as server:
         (site,) = server.call("GET", "farlab/api/sites").json()
         assert (site["name"], site["open"]) == ("here", True)
+        who = server.call("GET", "farlab/api/identity").json()
+        assert (who["login"]["state"], who["tokens"]) == ("none", [])
+        assert [(one["site"], one["open"]) for one in who["sites"]] == [("here", True)]
+        assert server.call("POST", "farlab/api/token", json={}).status_code == 404
         asked = {"kind": "kernel", "site": "here", "name": "mine"}
         created = server.call("POST", "farlab/api/workloads", json=asked)
         assert created.status_code == 201, created.text
