@@ -140,7 +140,7 @@ def rebuild(connection: Connection) -> None:
     for table in (DayRow, GroupDayRow, MonthRow):
         connection.execute(delete(table_of(table)))
     ended = select(*COLUMNS).where(RECORDS.c.ended.is_not(None))
-    rows = connection.execution_options(yield_per=10_000).execute(ended)
+    rows = connection.execute(ended, execution_options={"yield_per": 10_000})
     for some in rows.partitions():
         add(connection, together(difference(None, record_of(row)) for row in some))
 
