@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from .datalake.hub_tokens import HubTokens
 from .datalake.registry import VARIABLE, Lakes, read_lakes
@@ -40,9 +41,10 @@ def tokens_for(environ: Mapping[str, str]) -> TokenSource:
 
 def address_of_lakes(serverapp: Any, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables by which this server's kernels reach its lakes, if they can."""
-    url = str(serverapp.local_url)
+    # Its own address leads to JupyterLab's page; the APIs are below the base URL.
+    url = urljoin(str(serverapp.local_url), str(serverapp.base_url))
     # On a hub, the server's own token is one that opens it.
     token = environ.get("JUPYTERHUB_API_TOKEN", "") or str(serverapp.identity_provider.token or "")
     if not url.startswith(("http://", "https://")):
         return {}  # a Unix socket
-    return {URL: f"{url.partition('?')[0].rstrip('/')}/farlab/datalake/", TOKEN: token}
+    return {URL: f"{url.rstrip('/')}/farlab/datalake/", TOKEN: token}

@@ -188,10 +188,10 @@ def test_another_user_gets_nothing_of_the_first(alice: Call) -> None:
 
 
 def test_kernels_are_told_where_the_lakes_are(jp_serverapp: Any) -> None:
+    jp_serverapp.default_url = f"{jp_serverapp.base_url}lab"  # as JupyterLab has it
     told = address_of_lakes(jp_serverapp, {})
-    assert (
-        told["FARLAB_DATALAKE_URL"] == f"{jp_serverapp.local_url.partition('?')[0]}farlab/datalake/"
-    )
+    address = f"http://127.0.0.1:{jp_serverapp.port}{jp_serverapp.base_url}"
+    assert told["FARLAB_DATALAKE_URL"] == f"{address}farlab/datalake/"
     assert told["FARLAB_DATALAKE_TOKEN"] == jp_serverapp.identity_provider.token
     on_a_hub = address_of_lakes(jp_serverapp, {"JUPYTERHUB_API_TOKEN": "the-servers-own"})
     assert on_a_hub["FARLAB_DATALAKE_TOKEN"] == "the-servers-own"
