@@ -110,4 +110,8 @@ def test_who_has_no_account_there_is_told(lake_hub: RunningHub, keycloak: Runnin
             assert "Log in again" in said["fix"]
         finally:
             keycloak.hub.enable("carl")
+        # The hub leads to the login, and then the same server has fresh tokens again.
+        carl.login()
+        status, said = lake(carl, "entries")
+        assert (status, said["code"]) == (409, "login"), said
         carl.stop()
