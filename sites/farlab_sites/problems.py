@@ -66,7 +66,10 @@ def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
 
 def where_of(error: ErrorDetails) -> Where:
     """Return the way to the value that an error of pydantic is about."""
-    return (*error["loc"], *error.get("ctx", {}).get("at", ()))
+    loc = error["loc"]
+    if loc and loc[-1] == "[key]":  # of a mapping: pydantic names the key before it
+        loc = loc[:-1]
+    return (*loc, *error.get("ctx", {}).get("at", ()))
 
 
 def words_of(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:

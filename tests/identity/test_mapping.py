@@ -137,7 +137,7 @@ async def test_nothing_starts_where_the_login_matters_and_is_not_known(tmp_path)
             await access.admit(site(accounts), "marie", ["staff"])
         account, why = await access.standing(site(accounts), seen)
         assert account is None
-        assert "The hub does not answer" in why
+        assert "the hub does not answer" in why
     assert (await access.admit(site(None), "marie", [])).account is None
     assert (
         await access.admit(site({"vo": {"staff": "st01"}}), "marie", ["staff"])

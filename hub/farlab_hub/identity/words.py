@@ -8,10 +8,12 @@ from ..errors import HubServiceError
 
 
 def sentence(message: str, fix: str) -> str:
-    """Return what is wrong and what to do as people read them."""
+    """Return what is wrong and what to do as people read them.
+
+    The first letter stays as it is: it may be a user name's.
+    """
     text = message.strip().rstrip(".")
-    text = f"{text[:1].upper()}{text[1:]}." if text else ""
-    return f"{text} {fix.strip()}".strip()
+    return f"{text}. {fix.strip()}".strip() if text else fix.strip()
 
 
 def of_error(error: HubServiceError) -> str:
