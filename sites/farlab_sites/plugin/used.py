@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 LATE = 45.0  # seconds after which the batch system's accounting is not waited for any more
-SAMPLE = 15.0  # seconds between looks at what a running job uses
+FIRST, SAMPLE = 1.0, 15.0  # seconds between looks at what a running job uses: ever longer
 LOOKS = 8.0  # such looks in a second, for all jobs together
 
 
@@ -34,21 +34,23 @@ class Samples:
     """Decides when to look at what a running job uses: seldom, for it can take a process."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[float, Json]] = {}
+        self._last: dict[str, tuple[float, float, Json]] = {}  # when, the pause after, what
 
     def due(self, uid: str) -> bool:
         """Tell whether it is time to look again; the more jobs there are, the more seldom."""
         seen = self._last.get(uid)
-        pause = max(SAMPLE, len(self._last) / LOOKS)
-        return seen is None or time.monotonic() - seen[0] > pause
+        if seen is None:
+            return True
+        return time.monotonic() - seen[0] > max(seen[1], len(self._last) / LOOKS)
 
     def keep(self, uid: str, report: Json) -> None:
         """Take what the runner reported."""
-        self._last[uid] = (time.monotonic(), measured(report))
+        pause = min(2 * self._last[uid][1], SAMPLE) if uid in self._last else FIRST
+        self._last[uid] = (time.monotonic(), pause, measured(report))
 
     def of(self, uid: str) -> Json:
         """Return what was reported last."""
-        return self._last.get(uid, (0.0, {}))[1]
+        return self._last.get(uid, (0.0, FIRST, {}))[2]
 
     def forget(self, uid: str) -> None:
         """Drop a job that runs no more."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from farlab_sites.plugin.job.processes import cpu_seconds, descendants, resident_memory
 
-SAMPLE = 15.0  # seconds between looks
+FIRST, SAMPLE = 1.0, 15.0  # seconds between looks: short ones at first, then ever longer
+SHORTEST = 0.2  # seconds over which cores in use mean something
 
 
 class Meter:
@@ -21,7 +22,7 @@ class Meter:
         self.peak = 0
         self.cores = 0.0
         self.at = time.time()
-        self._next = 0.0
+        self._next, self._pause = 0.0, FIRST
         self._before = (time.monotonic(), 0.0)
 
     @property
@@ -40,10 +41,11 @@ class Meter:
         self.memory = resident_memory([os.getpid(), *living])
         self.peak = max(self.peak, self.memory, past.ru_maxrss << 10)
         then, cpu = self._before
-        if now - then >= 1:
+        if now - then >= SHORTEST:
             self.cores = (self.cpu - cpu) / (now - then)
             self._before = (now, self.cpu)
-        self.at, self._next = time.time(), now + SAMPLE
+        self.at, self._next = time.time(), now + self._pause
+        self._pause = min(2 * self._pause, SAMPLE)
 
     def report(self) -> dict[str, Any]:
         """Return what was measured last: seconds, bytes, and cores in use since the look before."""
