@@ -95,7 +95,7 @@ def _details_and_preview(panel: Locator) -> None:
 
 
 def _make_available(page: Page, panel: Locator) -> None:
-    panel.get_by_role("button", name="Make Available Here…").click()
+    panel.get_by_role("button", name="Make Available…").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("spinbutton").fill("3")
     dialog.get_by_role("button", name="Make Available").click()
@@ -194,8 +194,9 @@ def test_what_is_dropped_is_uploaded(lab: RunningLab, rucio: RunningRucio) -> No
         for event in ("dragover", "drop"):
             scope.dispatch_event(event, {"dataTransfer": data})
         dialog = page.get_by_role("dialog")
-        dialog.get_by_role("textbox").fill("dropped")
-        dialog.get_by_role("button", name="Next").click()
+        expect(dialog).to_contain_text("1 file of your computer")
+        dialog.get_by_label("Dataset", exact=False).first.fill("user.alice:dropped")
+        dialog.get_by_role("button", name="Upload").click()
         upload = panel.get_by_role("tabpanel").get_by_role("listitem").filter(has_text="dropped")
         expect(upload.first).to_contain_text("Done")
         scope.dblclick()

@@ -24,13 +24,15 @@ export function DataLakeSearch(props: IDataLakeSearchProps): JSX.Element {
   const { lakes, suggestions, tree, trans } = props;
   const [typed, setTyped] = useState('');
   const [chosen, setChosen] = useState('');
-  const [area, setArea] = useState<IArea | null>(null);
+  const [area, setArea] = useState(NOWHERE);
+  const [isAreaOpen, setAreaOpen] = useState(false);
   const searchable = lakes.lakes.filter(isSearchable);
   const lake = chosenLake(searchable, chosen, tree);
   const wanted = lake && queryOf(typed, area, lake, tree);
   const clear = () => {
     setTyped('');
-    setArea(null);
+    setArea(NOWHERE);
+    setAreaOpen(false);
     tree.show(lakes.lakes);
   };
   if (!lake) {
@@ -44,6 +46,7 @@ export function DataLakeSearch(props: IDataLakeSearchProps): JSX.Element {
         event.preventDefault();
         if (wanted) {
           setChosen(lake.name);
+          setAreaOpen(false); // what is found needs the room
           tree.search(lake, wanted);
         } else {
           clear();
@@ -73,10 +76,10 @@ export function DataLakeSearch(props: IDataLakeSearchProps): JSX.Element {
         {can(lake, 'search-area') && (
           <button
             type="button"
-            aria-expanded={area !== null}
-            aria-pressed={area !== null}
+            aria-expanded={isAreaOpen}
+            data-active={area !== NOWHERE}
             title={trans.__('Area and time')}
-            onClick={() => setArea(area ? null : NOWHERE)}
+            onClick={() => setAreaOpen(!isAreaOpen)}
           >
             <areaIcon.react tag="span" />
           </button>
@@ -94,7 +97,7 @@ export function DataLakeSearch(props: IDataLakeSearchProps): JSX.Element {
           </button>
         )}
       </span>
-      {area && can(lake, 'search-area') && (
+      {isAreaOpen && can(lake, 'search-area') && (
         <DataLakeArea area={area} set={setArea} trans={trans} />
       )}
     </form>
@@ -187,18 +190,18 @@ function exampleText(lake: ILake, trans: TranslationBundle): string {
 /** What is asked for; null: nothing. */
 function queryOf(
   typed: string,
-  area: IArea | null,
+  area: IArea,
   lake: ILake,
   tree: LakeTree
 ): IQuery | null {
-  const where = can(lake, 'search-area') ? area : null;
-  const time = where ? intervalOf(where.from, where.until) : '';
-  if (!typed.trim() && !where?.box && !time) {
+  const { box, from, until } = can(lake, 'search-area') ? area : NOWHERE;
+  const time = intervalOf(from, until);
+  if (!typed.trim() && !box && !time) {
     return null;
   }
   return {
     ...parseQuery(typed, below(lake, tree), lake.kind === 'rucio'),
-    bbox: where?.box ?? undefined,
+    bbox: box ?? undefined,
     time: time || undefined
   };
 }
