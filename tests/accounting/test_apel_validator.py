@@ -150,7 +150,7 @@ def test_the_quick_look_takes_nothing_that_the_validator_refuses() -> None:
         if not vm:
             continue
         text = cloud._text(vm, PLACE, "bytes")
-        if cloud._RIGHT(text) and cloud._is_in_order(vm):
+        if cloud._is_right(vm):
             quick += 1
             assert check_message(f"{CLOUD}\n{text}") == []
         for item in items_for(target(), M10, lambda _, one=record: [one], PLACES):

@@ -10,24 +10,31 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from farlab_sites.publishing import Target
 
-from ..ledger.records import UsageRecord
-from .formats import CLOUD, Kind
+from .formats import CLOUD
 from .items import Item, Refusal, item_of
 from .message import plain
 from .months import Month
 from .naming import WITHHELD, Place, fqan
+from .source import Usage
 
 GIGA = 1_000_000_000
 _KIND_OF_CLOUD = "Farlab"
+_ISO = "%Y-%m-%dT%H:%M:%SZ"
+_NL = "\n"
+# What the quick look takes is less than what the validator does.
+_FQAN = re.compile(r"(?:/[\w.+%-]+)+(?:/Role=[\w.+%-]+)?", re.ASCII)
+_SHORT = 250  # characters; each can become four
+_LARGEST = 10**17
+_MOST_CORES = 10**9
+_YEAR_2100 = 4_102_444_800
 
 
-@dataclass(frozen=True, slots=True)
-class Vm:
+class Vm(NamedTuple):
     """What one Cloud Usage Record says. Times in whole seconds; memory in bytes."""
 
     uuid: str
@@ -47,7 +54,7 @@ class Vm:
 
 
 def cloud_items(
-    records: Iterable[UsageRecord], month: Month, places: Mapping[str, Place], target: Target
+    records: Iterable[Usage], month: Month, places: Mapping[str, Place], target: Target
 ) -> Iterator[Item | Refusal]:
     """Yield the cloud records of a month; what did not run in it gives none."""
     for record in records:
@@ -56,7 +63,7 @@ def cloud_items(
             yield vm_item(vm, place, target.memory)
 
 
-def vm_of(record: UsageRecord, month: Month, target: Target) -> Vm | None:
+def vm_of(record: Usage, month: Month, target: Target) -> Vm | None:
     """Return what a workload used until it ended, or until the end of a month."""
     begun, ended = record.started, record.ended
     until = ended if ended is not None else record.heartbeat
@@ -86,7 +93,7 @@ def vm_of(record: UsageRecord, month: Month, target: Target) -> Vm | None:
     )
 
 
-def _cpu(record: UsageRecord, so_far: float, whole: float) -> int | None:
+def _cpu(record: Usage, so_far: float, whole: float) -> int | None:
     """Return the CPU seconds until a month's end: the same part of them as of the time."""
     if record.cpu_s is None:
         return None
@@ -96,7 +103,7 @@ def _cpu(record: UsageRecord, so_far: float, whole: float) -> int | None:
 def vm_item(vm: Vm, place: Place, memory_unit: str) -> Item | Refusal:
     """Return a Cloud Usage Record as lines, or what is wrong with it."""
     text = _text(vm, place, memory_unit)
-    if _RIGHT(text) and _is_in_order(vm):
+    if _is_right(vm):
         return Item(CLOUD, vm.uuid, text)
     fields = dict(line.split(": ", 1) for line in text.splitlines())
     checked = item_of(CLOUD, vm.uuid, fields)
@@ -107,47 +114,48 @@ def _text(vm: Vm, place: Place, memory_unit: str) -> str:
     """Return the lines. Written out, because a month can have a million of them."""
     memory = vm.memory if memory_unit == "bytes" else round(vm.memory / GIGA) or min(vm.memory, 1)
     cores = round(vm.cores, 3)
+    end = f"Status: started\nStartTime: {vm.start}\n"
+    if vm.end is not None:
+        end = f"Status: completed\nStartTime: {vm.start}\nEndTime: {vm.end}\n"
     return (
-        f"RecordCreateTime: {_iso(vm.created)}\n"
+        f"RecordCreateTime: {time.strftime(_ISO, time.gmtime(vm.created))}\n"
         f"VMUUID: {vm.uuid}\n"
-        f"{_place_lines(place)}"
-        f"MachineName: {_plain(vm.machine)}\n"
+        f"{place.cloud_lines}"
+        f"MachineName: {plain(vm.machine)}\n"
         f"{_person_lines(vm.user, vm.group, vm.global_name, vm.fqan)}"
-        f"Status: {'started' if vm.end is None else 'completed'}\n"
-        f"StartTime: {vm.start}\n"
-        f"{'' if vm.end is None else f'EndTime: {vm.end}' + chr(10)}"
+        f"{end}"
         f"WallDuration: {vm.wall}\n"
-        f"{'' if vm.cpu is None else f'CpuDuration: {vm.cpu}' + chr(10)}"
+        f"{'' if vm.cpu is None else f'CpuDuration: {vm.cpu}{_NL}'}"
         f"CpuCount: {int(cores) if cores == int(cores) else cores}\n"
-        f"{f'Memory: {memory}' + chr(10) if memory else ''}"
-        f"{_benchmark_lines(place)}"
+        f"{f'Memory: {memory}{_NL}' if memory else ''}"
+        f"{place.benchmark_lines}"
         f"{_image_line(vm.image)}"
         f"CloudType: {_KIND_OF_CLOUD}\n"
     )
 
 
-def _is_in_order(vm: Vm) -> bool:
-    """Tell what the lines' pattern can't: that the times fit each other."""
-    if vm.end is not None and not vm.start <= vm.end >= vm.start + vm.wall - 1:
-        return False
-    return 0 < vm.start <= vm.created < 4_102_444_800
+def _is_right(vm: Vm) -> bool:
+    """Tell whether a record is right, at a quick look; if not, the validator is asked for words."""
+    end = vm.start + vm.wall if vm.end is None else vm.end
+    return (
+        0 < vm.start <= vm.created < _YEAR_2100
+        and 0 <= vm.wall <= end - vm.start + 1 <= _YEAR_2100
+        and 0 <= (vm.cpu or 0) < _LARGEST
+        and 0 <= vm.cores < _MOST_CORES
+        and 0 <= vm.memory < _LARGEST
+        and 0 < len(vm.uuid) <= _SHORT
+        and vm.uuid.isascii()
+        and vm.uuid.isprintable()
+        and 0 < len(vm.machine) <= _SHORT
+        and _are_right(vm.user, vm.group, vm.global_name, vm.fqan, vm.image)
+    )
 
 
 @lru_cache(maxsize=65536)
-def _plain(text: str) -> str:
-    return plain(text)
-
-
-@lru_cache(maxsize=1024)
-def _place_lines(place: Place) -> str:
-    return f"SiteName: {place.name}\nCloudComputeService: {plain(place.service)}\n"
-
-
-@lru_cache(maxsize=1024)
-def _benchmark_lines(place: Place) -> str:
-    if not place.benchmark:
-        return ""
-    return f"BenchmarkType: {place.benchmark}\nBenchmark: {round(place.value, 3)}\n"
+def _are_right(*texts: str) -> bool:
+    """Tell whether texts can't be wrong in a record, of which the FQAN is the last but one."""
+    short = all(len(text) <= _SHORT and text.strip() == text for text in texts)
+    return short and _FQAN.fullmatch(texts[-2]) is not None
 
 
 @lru_cache(maxsize=65536)
@@ -160,35 +168,3 @@ def _person_lines(user: str, group: str, global_name: str, name: str) -> str:
 @lru_cache(maxsize=65536)
 def _image_line(image: str) -> str:
     return f"ImageId: {plain(image)}\n" if image else ""
-
-
-@lru_cache(maxsize=4096)
-def _day(number: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(number * 86400))
-
-
-def _iso(seconds: int) -> str:
-    day, rest = divmod(seconds, 86400)
-    return f"{_day(day)}T{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}Z"
-
-
-_PATTERNS = {
-    Kind.TEXT: r"[!-~][ -~]{0,1023}",
-    Kind.WHOLE: r"\d{1,18}",
-    Kind.DECIMAL: r"\d{1,12}(?:\.\d{1,3})?",
-    Kind.TIME: r"(?:\d{1,10}|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)",
-    Kind.STATUS: "(?:started|completed)",
-    Kind.FQAN: r"(?:/[\w.+%-]+)+(?:/Role=[\w.+%-]+)?",
-}
-
-
-def _pattern() -> re.Pattern[str]:
-    """Return what right records match: a quick look, before the validator is asked for words."""
-    parts = []
-    for name, kind in CLOUD.fields.items():
-        line = f"{name}: {_PATTERNS[kind]}\n"
-        parts.append(line if name in CLOUD.required else f"(?:{line})?")
-    return re.compile("".join(parts), re.ASCII)
-
-
-_RIGHT = _pattern().fullmatch

@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from farlab_sites.publishing import Target
 
-from ..ledger.records import UsageRecord
 from .formats import GPU
 from .items import Item, Refusal, item_of
 from .message import plain
 from .months import Month
 from .naming import WITHHELD, Place, fqan
+from .source import Usage
 
 
 def gpu_items(
-    records: Iterable[UsageRecord], month: Month, places: Mapping[str, Place], target: Target
+    records: Iterable[Usage], month: Month, places: Mapping[str, Place], target: Target
 ) -> Iterator[Item | Refusal]:
     """Yield the GPU records of a month."""
     for record in records:
@@ -31,7 +31,7 @@ def gpu_items(
         yield Item(GPU, made.key, json.dumps(fields)) if isinstance(made, Item) else made
 
 
-def seconds_in(record: UsageRecord, month: Month) -> int:
+def seconds_in(record: Usage, month: Month) -> int:
     """Return for how long a workload ran in a month."""
     if record.started is None:
         return 0
@@ -43,7 +43,7 @@ def seconds_in(record: UsageRecord, month: Month) -> int:
 
 
 def _fields(
-    record: UsageRecord, month: Month, place: Place, target: Target, there: int
+    record: Usage, month: Month, place: Place, target: Target, there: int
 ) -> dict[str, str | int | float]:
     count = round(record.gpus, 3)
     hidden = target.names == WITHHELD

@@ -6,7 +6,7 @@ the same `empaid`, and its records the same keys, so that the receiver replaces 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,10 @@ class Topic:
         self._settings = settings
         self._pause = pause
         self._service: _Service | None = None
+
+    def stage(self, texts: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """Have the texts noted: they are all that there is of messages."""
+        return {message: (text, "") for message, text in texts.items()}
 
     def deliver(self, state: State, messages: Sequence[Waiting]) -> None:
         """Publish messages one by one, noting each; raise DeliveryError."""

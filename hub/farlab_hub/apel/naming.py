@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from farlab_sites.catalogue import Catalogue, Site
 from farlab_sites.publishing import Target
@@ -45,6 +45,18 @@ class Place:
     service: str
     benchmark: str = ""
     value: float = 0.0
+
+    @cached_property
+    def cloud_lines(self) -> str:
+        """Its name in a cloud record."""
+        return f"SiteName: {self.name}\nCloudComputeService: {plain(self.service)}\n"
+
+    @cached_property
+    def benchmark_lines(self) -> str:
+        """Its speed in a cloud record."""
+        if not self.benchmark:
+            return ""
+        return f"BenchmarkType: {self.benchmark}\nBenchmark: {round(self.value, 3)}\n"
 
     @property
     def level(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -9,7 +10,6 @@ from typing import TypeVar
 
 from farlab_sites.publishing import Target
 
-from ..ledger.records import UsageRecord
 from .cloud import cloud_items
 from .formats import GPU
 from .gpu import gpu_items
@@ -19,7 +19,8 @@ from .message import json_message, text_message
 from .months import Month
 from .naming import Place
 from .queue import Queue
-from .state import State
+from .source import Usage
+from .state import Batch, Dated, State
 from .summaries import summary_items
 from .way import DeliveryError, Way
 
@@ -28,7 +29,7 @@ MOST_REJECTED = 10_000  # of a month are listed
 
 T = TypeVar("T")
 Items = Iterable[Item | Refusal]
-Records = Callable[[Month], Iterable[UsageRecord]]
+Records = Callable[[Month], Iterable[Usage]]
 """Gives the usage records that touch a month."""
 
 
@@ -78,13 +79,23 @@ class Publisher:
         outcome = Outcome()
         wanted = self._changed(month, items, outcome)
         for some in _batched(_messages(wanted), self._way.at_once):
-            self._state.note(self._name, str(month), some)
-            outcome.records += sum(len(records) for _, records in some)
+            staged = self._staged(some)
+            self._state.note(self._name, str(month), staged)
+            outcome.records += sum(len(batch.items) for batch in staged)
             outcome.messages += self._deliver()
         self._state.reject(self._name, str(month), outcome.refusals[:MOST_REJECTED])
         return outcome
 
-    def _changed(self, month: Month, items: Items, outcome: Outcome) -> Iterator[Item]:
+    def _staged(self, some: Iterable[tuple[str, list[Dated]]]) -> list[Batch]:
+        named = {uuid.uuid4().hex: one for one in some}
+        try:
+            kept = self._way.stage({message: text for message, (text, _) in named.items()})
+        except DeliveryError as error:
+            self._state.failed(self._name, str(error))
+            raise
+        return [Batch(message, *kept[message], records) for message, (_, records) in named.items()]
+
+    def _changed(self, month: Month, items: Items, outcome: Outcome) -> Iterator[Dated]:
         for chunk in _batched(_sendable(items, outcome), PER_MESSAGE):
             yield from self._state.changed(self._name, str(month), chunk)
 
@@ -110,11 +121,11 @@ def _sendable(items: Items, outcome: Outcome) -> Iterator[Item]:
             outcome.refusals.append(item)
 
 
-def _messages(items: Iterable[Item]) -> Iterator[tuple[str, list[Item]]]:
+def _messages(items: Iterable[Dated]) -> Iterator[tuple[str, list[Dated]]]:
     """Yield messages, each with its records, which are of one format."""
-    for format_, same in groupby(items, key=lambda item: item.format):
+    for format_, same in groupby(items, key=lambda dated: dated[0].format):
         for some in _batched(same, PER_MESSAGE):
-            texts = (item.text for item in some)
+            texts = (item.text for item, _ in some)
             yield json_message(texts) if format_ is GPU else text_message(format_, texts), some
 
 

@@ -2,8 +2,8 @@
 
 A message is a file with a name of 14 hexadecimal digits (seconds, microseconds, one at random) in
 a folder with a name of 8 (seconds, once a minute). It is written beside them first, in a folder
-that readers of queues pass over, and then moved: nobody sees half a message, and a message that is
-no longer there was delivered, whatever killed the publisher in between. So nothing goes twice.
+that readers of queues pass over, then noted, then moved: nobody sees half a message, and a noted
+message that is no longer there was delivered, whatever killed the publisher. So none goes twice.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from .state import State, Waiting
@@ -24,27 +25,37 @@ _GRANULARITY = 60  # seconds of each folder
 class Queue:
     """The way to a folder."""
 
-    at_once = 16  # messages that share the waits for the disk
+    at_once = 32  # messages that share the waits for the disk
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stage = folder / STAGE
 
-    def deliver(self, state: State, messages: Sequence[Waiting]) -> None:
-        """Put messages into the queue, each once; raise DeliveryError."""
-        try:
+    def stage(self, texts: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """Write messages beside the queue, and choose their places there."""
+        with self._telling():
             self._stage.mkdir(parents=True, exist_ok=True)
-            fresh = [message for message in messages if not message.staged]
-            for message in fresh:
-                self._write(message)
-            places = {message.id: message.staged or self._new_place() for message in messages}
-            state.staged((message.id, places[message.id]) for message in fresh)
+            for message, text in texts.items():
+                (self._stage / message).write_text(text, encoding="ascii")
+            # After all are written: a disk takes them together.
+            for message in texts:
+                _sync(self._stage / message)
+            return dict(zip(texts, (("", place) for place in self._new_places()), strict=False))
+
+    def deliver(self, state: State, messages: Sequence[Waiting]) -> None:
+        """Move messages into the queue, each once; raise DeliveryError."""
+        with self._telling():
             for message in messages:
-                self._move(message.id, places[message.id])
+                self._move(message.id, message.place)
+        state.sent(message.id for message in messages)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             msg = f"{self._folder} can't be written: {error.strerror}; check its disk and its owner"
             raise DeliveryError(msg) from error
-        state.sent(places)
 
     def tidy(self, waiting: Iterable[str]) -> None:
         """Remove what was written for messages that were never noted as being here."""
@@ -54,20 +65,16 @@ class Queue:
                 if path.name not in known:
                     path.unlink(missing_ok=True)
 
-    def _write(self, message: Waiting) -> None:
-        with (self._stage / message.id).open("w", encoding="ascii") as file:
-            file.write(message.text)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _new_place(self) -> str:
+    def _new_places(self) -> Iterator[str]:
+        given = set()
         while True:
             now = time.time_ns() // 1000
             seconds, micros = divmod(now, 1_000_000)
             name = f"{seconds:08x}{micros:05x}{secrets.randbelow(16):x}"
             place = f"{seconds - seconds % _GRANULARITY:08x}/{name}"
-            if not (self._folder / place).exists():
-                return place
+            if place not in given and not (self._folder / place).exists():
+                given.add(place)
+                yield place
 
     def _move(self, name: str, place: str) -> None:
         staged, there = self._stage / name, self._folder / place
@@ -80,3 +87,12 @@ class Queue:
             except FileNotFoundError:
                 continue  # a reader has removed the empty folder
             return
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -11,7 +11,6 @@ import fcntl
 import os
 import sqlite3
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ CREATE TABLE IF NOT EXISTS records (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS messages (
     number INTEGER PRIMARY KEY, id TEXT UNIQUE, target TEXT, month TEXT, records INTEGER,
-    text TEXT, staged TEXT, sent REAL
+    text TEXT, place TEXT, sent REAL
 );
 CREATE INDEX IF NOT EXISTS unsent ON messages (target, number) WHERE sent IS NULL;
 CREATE INDEX IF NOT EXISTS by_month ON messages (month, target);
@@ -55,8 +54,22 @@ class Waiting:
     target: str
     month: str
     text: str
-    staged: str
-    """Where in a queue it goes; empty before that was noted."""
+    place: str
+    """Where in a queue it goes; empty elsewhere."""
+
+
+Dated = tuple[Item, bytes]
+"""A record with the digest of its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A message that is to be noted: as its way has staged it, and the records in it."""
+
+    id: str
+    text: str
+    place: str
+    items: Sequence[Dated]
 
 
 @dataclass(frozen=True)
@@ -104,48 +117,37 @@ class State:
         self._db.close()
         os.close(self._lock)
 
-    def changed(self, target: str, month: str, items: Sequence[Item]) -> list[Item]:
+    def changed(self, target: str, month: str, items: Sequence[Item]) -> list[Dated]:
         """Return those of some records that were not noted yet as they are now."""
         keys = [item.key for item in items]
         marks = ",".join("?" * len(keys))
-        known = dict(
-            self._db.execute(
-                f"{_KNOWN} ({marks})",
-                (target, month, *keys),
-            )
-        )
-        return [item for item in items if known.get(item.key) != _digest(item.text)]
+        asked = (target, month, *keys)
+        known = dict(self._db.execute(f"{_KNOWN} ({marks})", asked))
+        dated = ((item, _digest(item.text)) for item in items)
+        return [(item, digest) for item, digest in dated if known.get(item.key) != digest]
 
-    def note(self, target: str, month: str, batches: Iterable[tuple[str, Sequence[Item]]]) -> None:
+    def note(self, target: str, month: str, batches: Iterable[Batch]) -> None:
         """Note messages, each with the records in it, before they are delivered."""
         with self._db:
-            for text, items in batches:
+            for batch in batches:
                 self._db.execute(
-                    "INSERT INTO messages (id, target, month, records, text, staged) "
-                    "VALUES (?, ?, ?, ?, ?, '')",
-                    (uuid.uuid4().hex, target, month, len(items), text),
+                    "INSERT INTO messages (id, target, month, records, text, place) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    (batch.id, target, month, len(batch.items), batch.text, batch.place),
                 )
                 self._db.executemany(
                     "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)",
-                    ((target, month, item.key, _digest(item.text)) for item in items),
+                    [(target, month, item.key, digest) for item, digest in batch.items],
                 )
 
     def waiting(self, target: str, limit: int) -> list[Waiting]:
         """Return the oldest messages that are not delivered."""
         found = self._db.execute(
-            "SELECT id, target, month, text, staged FROM messages "
+            "SELECT id, target, month, text, place FROM messages "
             "WHERE target = ? AND sent IS NULL ORDER BY number LIMIT ?",
             (target, limit),
         )
         return [Waiting(*row) for row in found]
-
-    def staged(self, places: Iterable[tuple[str, str]]) -> None:
-        """Note where messages go in a queue, before they are moved there."""
-        with self._db:
-            self._db.executemany(
-                "UPDATE messages SET staged = ? WHERE id = ?",
-                ((place, message) for message, place in places),
-            )
 
     def sent(self, messages: Iterable[str]) -> None:
         """Note that messages are delivered; their text is not kept."""

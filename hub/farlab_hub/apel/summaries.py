@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from farlab_sites.publishing import Target
 
-from ..ledger.records import UsageRecord
 from .formats import SUMMARY, SYNC
 from .gpu import seconds_in
 from .items import Item, Refusal, item_of
@@ -18,6 +17,7 @@ from .jobs import cpu_seconds
 from .message import Value
 from .months import Month
 from .naming import WITHHELD, Place, fqan, vo_parts
+from .source import Usage
 
 Group = tuple[str, str, str, int]
 """Site, global user name, FQAN and cores."""
@@ -31,7 +31,7 @@ class _Sum:
     earliest: int = 2**62
     latest: int = 0
 
-    def add(self, record: UsageRecord, month: Month) -> None:
+    def add(self, record: Usage, month: Month) -> None:
         """Add the part of a job that is in a month."""
         wall = seconds_in(record, month)
         end = record.ended if record.ended is not None else record.heartbeat
@@ -43,7 +43,7 @@ class _Sum:
 
 
 def summary_items(
-    records: Iterable[UsageRecord], month: Month, places: Mapping[str, Place], target: Target
+    records: Iterable[Usage], month: Month, places: Mapping[str, Place], target: Target
 ) -> Iterator[Item | Refusal]:
     """Yield the summaries of a month, and after them one sync record for each site."""
     sums: dict[Group, _Sum] = {}
@@ -62,7 +62,7 @@ def summary_items(
         yield _sync(places[site], jobs[site], month)
 
 
-def _refusal(record: UsageRecord, place: Place, target: Target) -> Refusal | None:
+def _refusal(record: Usage, place: Place, target: Target) -> Refusal | None:
     if not (record.vo or target.vo):
         return Refusal(record.uid, "VO", "", "is missing", 'add "vo:" to the target')
     if record.cores != int(record.cores) or record.cores < 1:
@@ -74,7 +74,7 @@ def _refusal(record: UsageRecord, place: Place, target: Target) -> Refusal | Non
     return None
 
 
-def _group(record: UsageRecord, target: Target) -> Group:
+def _group(record: Usage, target: Target) -> Group:
     hidden = target.names == WITHHELD
     name = WITHHELD if hidden else record.issuer_subject or record.owner
     return record.site, name, fqan(record.vo or target.vo or ""), int(record.cores)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .state import State, Waiting
@@ -17,6 +17,9 @@ class Way(Protocol):
 
     at_once: int
     """How many messages it takes together."""
+
+    def stage(self, texts: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """Prepare messages, and return what is to be noted of each: its text, and its place."""
 
     def deliver(self, state: State, messages: Sequence[Waiting]) -> None:
         """Deliver messages and note each as sent; raise DeliveryError."""
