@@ -8,7 +8,7 @@ from functools import partial
 
 from farlab_relay.relay import Relay
 from farlab_relay.tunnel_hub import HubEnd, Plugin, TunnelError
-from farlab_sites.catalogue import Direct
+from farlab_sites.reaching import Direct
 
 from .links import SiteLink
 from .store import Store

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
@@ -18,14 +17,10 @@ from farlab_sites.accounting import Accounting, Budget, SiteAccounting, budget_p
 from farlab_sites.entitlements import is_member
 from farlab_sites.fields import (
     Count,
-    FilePath,
     ImageName,
     Label,
     Line,
     Memory,
-    Node,
-    PluginUrl,
-    RelayUrl,
     Title,
     Walltime,
     Word,
@@ -34,14 +29,13 @@ from farlab_sites.identity import Accounts, Membership
 from farlab_sites.images import Runtime, image_problem, pattern_problem
 from farlab_sites.lakes import Lake, SiteDatalake, lake_problem, scope_problem
 from farlab_sites.login import Login
-from farlab_sites.models import Model, OneOf, refuse_duplicates
+from farlab_sites.models import Model, refuse_duplicates
 from farlab_sites.publishing import Target, target_problem
+from farlab_sites.reaching import Carrier, Direct, Relay
 from farlab_sites.units import slug, wrong
 
 Kind = Literal["cloud", "hpc", "htc", "quantum"]
-Way = Literal["direct", "gateway", "tunnelled"]
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _RESERVED = ("FARLAB_", "JUPYTERHUB_", "JPY_")
 
 
@@ -168,72 +162,6 @@ class Profile(Model):
                 if key in seen:
                     raise wrong(f"is too like {seen[key]}", "give it another title", at)
                 seen[key] = f'"{option.title}", which comes before it'
-        return self
-
-
-class Direct(Model):
-    """The site's plugin, called by the hub service itself."""
-
-    url: PluginUrl = Field(
-        description="Where the plugin listens: `http://`, `https://` or `unix:///path.sock`."
-    )
-    token_file: FilePath | None = Field(
-        default=None,
-        description="File with the plugin's bearer token; needed unless it is on loopback.",
-    )
-
-    @model_validator(mode="after")
-    def _remote_needs_token(self) -> Self:
-        """Refuse a plugin that anyone on the network could use."""
-        parts = urlsplit(self.url)
-        if parts.scheme != "unix" and parts.hostname not in LOOPBACK and not self.token_file:
-            raise wrong("is not on loopback and has no token", 'add "token_file:"', ("url",))
-        return self
-
-
-class Kubernetes(Model):
-    """The hub's own Kubernetes cluster: a virtual node of it, or its ordinary nodes (`{}`)."""
-
-    node: Node | None = Field(
-        default=None, description="Name of the virtual node; absent: the ordinary nodes."
-    )
-
-
-class Carrier(OneOf):
-    """How a pod reaches the site: `direct` or `kubernetes`."""
-
-    direct: Direct | None = Field(default=None, description="The site's plugin directly.")
-    kubernetes: Kubernetes | None = Field(
-        default=None, description="Pods of the hub's Kubernetes cluster."
-    )
-
-
-class Relay(Model):
-    """The way between the agent in a job and the relay beside the hub."""
-
-    way: Way = Field(
-        default="direct",
-        description="`direct`: the agent dials the hub; `gateway`: it dials the plugin, which "
-        "passes on; `tunnelled`: the hub connects to the plugin.",
-    )
-    url: RelayUrl | None = Field(
-        default=None,
-        description="What the agent dials; with `direct` the hub's own relay if absent.",
-    )
-    plugin: Direct | None = Field(
-        default=None,
-        description="With `tunnelled` and the carrier `kubernetes`: where the hub dials the "
-        "plugin. The carrier `direct` names it already.",
-    )
-
-    @model_validator(mode="after")
-    def _ends_are_there(self) -> Self:
-        """Refuse a gateway that the agent could not find, and an address that nobody dials."""
-        if self.way != "direct" and not self.url:
-            fix = 'add "url: ws://HOST:PORT" with the plugin\'s address as compute nodes see it'
-            raise wrong(f"is missing for the way {self.way}", fix, ("url",))
-        if self.plugin and self.way != "tunnelled":
-            raise wrong(f"is not dialled in the way {self.way}", "remove it", ("plugin",))
         return self
 
 
