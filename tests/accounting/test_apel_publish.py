@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from dirq.QueueSimple import QueueSimple
 from farlab_hub.account_cli import REJECTED, main
-from farlab_hub.apel.queue import STAGE
+from farlab_hub.apel import publisher
+from farlab_hub.apel.queue import STAGE, Queue
 from farlab_hub.apel.state import FILE, State, publication
 from farlab_hub.ledger.records import UsageRecord
 from farlab_real.apel_parts import HOUR, NOVEMBER, OCTOBER, ledger, messages_in, usage
@@ -154,33 +156,37 @@ def test_what_was_refused_is_listed(hub: Hub, capsys: pytest.CaptureFixture[str]
     assert publication(hub.folder, ["2026-10"])[0].rejected == ()
 
 
-_DYING = """
-import os, signal, sys
-from farlab_hub.apel import publisher, queue, state
-left, after = int(sys.argv.pop(1)), sys.argv.pop(1) == "after"
-publisher.PER_MESSAGE, queue.Queue.at_once = 500, 2
+def dying(step: int, *, after: bool, argv: list[str]) -> int:
+    """Publish in a process that kills itself at a step; return how it ended."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        _kill_at(step, after=after)
+        os._exit(main(argv))
+    finally:
+        os._exit(99)
 
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
 
-def counted(step):
-    def run(*args):
-        global left
-        left -= 1
-        if not left and not after:
-            die()
-        result = step(*args)
-        if not left:
-            die()
-        return result
-    return run
+def _kill_at(step: int, *, after: bool) -> None:
+    left = step
 
-for owner, name in [(state.State, "note"), (state.State, "sent"),
-                    (queue.Queue, "stage"), (queue.Queue, "_move")]:
-    setattr(owner, name, counted(getattr(owner, name)))
-from farlab_hub.account_cli import main
-sys.exit(main(sys.argv[1:]))
-"""
+    def counted(run: Callable[..., Any]) -> Callable[..., Any]:
+        def run_or_die(*args: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if not left and not after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = run(*args)
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return run_or_die
+
+    publisher.PER_MESSAGE, Queue.at_once = 500, 2
+    for owner, name in [(State, "note"), (State, "sent"), (Queue, "stage"), (Queue, "_move")]:
+        setattr(owner, name, counted(getattr(owner, name)))
 
 
 def test_a_publisher_that_is_killed_again_and_again_sends_each_record_once(hub: Hub) -> None:
@@ -192,11 +198,9 @@ def test_a_publisher_that_is_killed_again_and_again_sends_each_record_once(hub: 
     status = None
     while status != 0:
         # At one of its steps, before or after it; a life without that many steps ends well.
-        life = [str(rng.randrange(1, 9)), rng.choice(["before", "after"])]
-        argv = [sys.executable, "-c", _DYING, *life, *hub.argv(*MONTH)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        status = done.returncode
-        assert status in (0, -signal.SIGKILL), done.stderr
+        step, after = rng.randrange(1, 9), rng.random() < 0.5
+        status = dying(step, after=after, argv=hub.argv(*MONTH))
+        assert status in (0, -signal.SIGKILL)
         kills += status != 0
         assert kills < 40
         for name in queue:  # a reader takes messages away between two lives of the publisher
