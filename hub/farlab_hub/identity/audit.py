@@ -36,6 +36,7 @@ class Audit:
         if self._handler:
             self._out.addHandler(self._handler)
         self._owners: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._last: OrderedDict[tuple[str, str, str], tuple[str | None, str]] = OrderedDict()
 
     def decided(
         self,
@@ -48,7 +49,13 @@ class Audit:
         detail: str = "",
         purpose: Purpose,
     ) -> None:
-        """Write down one decision. `outcome`: mapped, not-linked, refused-account, cannot-check."""
+        """Write down one decision. `outcome`: mapped, not-linked, refused-account, cannot-check.
+
+        A look is written down when it tells something new: lists are looked at all the time.
+        """
+        is_new = self._is_new((person.name, person.subject, site), (account, outcome))
+        if purpose == "look" and not is_new:
+            return
         entry: dict[str, Any] = {
             "time": time(),
             "user": person.name,
@@ -76,6 +83,13 @@ class Audit:
         """Close the file."""
         if self._handler:
             self._handler.close()
+
+    def _is_new(self, who: tuple[str, str, str], decision: tuple[str | None, str]) -> bool:
+        before = self._last.pop(who, None)
+        self._last[who] = decision
+        if len(self._last) > MOST_OWNERS:
+            self._last.popitem(last=False)
+        return before != decision
 
     def _other_owner(self, person: Person, site: str, account: str) -> str | None:
         """Return who had this account the last time, if that was somebody else."""
