@@ -31,7 +31,7 @@ A made-up climate, to show software with.
 
 Nothing here was measured. Each temperature follows from the formula of
 tests/real/farlab_real/climate.py: the season of its hemisphere, the latitude, a land and a mountain
-that are not there, 0.04 degrees of warming a year, and a wave in place of the weather.
+that are not there, a warming that is strongest in the north, and waves in place of the weather.
 Use it as you like (CC0).
 
 t2m-YEAR.nc      NetCDF: t2m(month, lat, lon) in degrees Celsius, on a grid of 5 degrees
@@ -47,7 +47,7 @@ def field(year: int) -> xr.Dataset:
     lon = np.arange(-180 + STEP / 2, 180, STEP)
     months = np.arange(1, 13)
     values = temperature(year, months[:, None, None], lat[:, None], lon).astype("float32")
-    units = {"units": "degC", "long_name": "temperature 2 m above a ground that is not there"}
+    units = {"units": "degC", "long_name": "made-up temperature"}
     return xr.Dataset(
         {"t2m": (("month", "lat", "lon"), values, units)},
         coords={
@@ -65,8 +65,8 @@ def temperature(year: int, month: np.ndarray, lat: np.ndarray, lon: np.ndarray) 
     season = np.cos(2 * np.pi * (month - 7) / 12) * np.sin(north) * 18
     land = 6 * np.exp(-(((lat - 20) / 25) ** 2) - ((lon - 15) / 40) ** 2)
     mountain = -14 * np.exp(-(((lat - 46) / 8) ** 2) - ((lon - 9) / 12) ** 2)
-    warming = 0.04 * (year - YEARS[0] + month / 12)
-    weather = 1.5 * np.sin(3 * east + 2 * north + year + month)
+    warming = (0.03 + 0.12 * (1 + np.sin(north)) ** 2 / 4) * (year - YEARS[0] + month / 12)
+    weather = 1.5 * np.sin(3 * east + 2 * north + month) + 0.05 * np.sin(2 * east - year)
     return np.asarray(42 * np.cos(north) - 15 + season + land + mountain + warming + weather)
 
 
