@@ -145,12 +145,12 @@ def test_nothing_starts_while_the_link_cannot_be_checked(places, keycloak):
     account = world.names[2]
     keycloak.site.add_user(account)
     good = world.key_file.read_text()
-    with somebody(hub, keycloak, "nora") as nora:
-        world.alise.link(account, "nora")
-        runs_as(nora, "by-alise", account)
+    with somebody(hub, keycloak, "nadia") as nadia:
+        world.alise.link(account, "nadia")
+        runs_as(nadia, "by-alise", account)
         try:
             world.key_file.write_text("revoked")
-            status, refused = start(nora, "by-alise")
+            status, refused = start(nadia, "by-alise")
             assert (status, refused["code"]) == (503, "cannot-check")
             assert "cannot be checked now" in refused["message"]
             assert WORDS not in refused["message"]
@@ -158,18 +158,18 @@ def test_nothing_starts_while_the_link_cannot_be_checked(places, keycloak):
             world.key_file.write_text(good)
         world.alise.stop()
         try:
-            status, refused = start(nora, "by-alise")
+            status, refused = start(nadia, "by-alise")
             assert (status, refused["code"]) == (503, "cannot-check")
-            assert site_of(nora, "by-alise")["state"] == "cannot-check"
+            assert site_of(nadia, "by-alise")["state"] == "cannot-check"
             [listed] = [
-                one for one in nora.farlab("GET", "sites").json() if one["name"] == "by-alise"
+                one for one in nadia.farlab("GET", "sites").json() if one["name"] == "by-alise"
             ]
             assert not listed["open"]
             assert "cannot be checked now" in listed["reason"]
         finally:
             world.alise.start()
-        runs_as(nora, "by-alise", account)
-        assert nora.farlab("GET", "workloads").json() == []
+        runs_as(nadia, "by-alise", account)
+        assert nadia.farlab("GET", "workloads").json() == []
 
 
 def test_the_logins_own_provider_names_the_account(places, keycloak):
