@@ -1,0 +1,248 @@
+"""The usage API: what it answers, and that nobody reads what is another's."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from farlab_hub.models import Change, now
+from farlab_hub.states import State
+from farlab_real.usage_records import record
+from prometheus_client.parser import text_string_to_metric_families
+
+MANAGERS = """
+accounting: {managers: {itw: [mara], other: [otto]}}
+"""
+# What each is answered about alice's usage: in the group itw, whose manager mara is.
+WAYS = {
+    "": "own",
+    "owner=alice": "alice",
+    "owner=alice&group=itw": "group",
+    "group=itw": "group",
+    "all=true": "all",
+}
+MAY = {
+    "own": {"alice": 200, "bob": 200, "mara": 200, "otto": 200, "admin": 200},
+    "alice": {"alice": 200, "bob": 403, "mara": 403, "otto": 403, "admin": 200},
+    "group": {"alice": 403, "bob": 403, "mara": 200, "otto": 403, "admin": 200},
+    "all": {"alice": 403, "bob": 403, "mara": 403, "otto": 403, "admin": 200},
+}
+ROLES = ["alice", "bob", "mara", "otto", "admin", "spawner", "scraper", ""]
+OF_SOMEBODY = ["usage", "usage/now", "usage/records", "usage/export", "usage/overview"]
+
+
+@pytest.fixture
+async def told(place: Any) -> Any:
+    """A service with records of alice, bob and carl, of yesterday, and a live one of alice."""
+    place.catalogue.write_text(place.catalogue.read_text() + MANAGERS)
+    hub = place.hub.tokens
+    for name in ("mara", "otto"):
+        hub[name] = {**hub["bob"], "name": name}
+    hub["scraper"] = {"name": "scraper", "kind": "service", "scopes": ["custom:farlab:metrics"]}
+    running = await place.start()
+    ledger = running.service.recorder.ledger
+    day = now() - 86400
+    times = {"submitted": day - 7200, "started": day - 3600, "ended": day, "heartbeat": day}
+    for n, owner in enumerate(["alice", "alice", "bob", "carl"]):
+        vo = "" if owner == "carl" else "itw"
+        site, cores = ["vega", "cloud"][n % 2], float(n + 1)
+        await ledger.put(
+            record(n, owner=owner, vo=vo, site=site, cores=cores, gpus=1.0, cpu_s=10.0, **times)
+        )
+    uid = await place.submitted()
+    place.sites["cloud"].run(uid)
+    await running.api.state(uid, "starting")
+    return running
+
+
+async def status(running: Any, path: str, token: str) -> int:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with running.api.session.get(running.api.base + path, headers=headers) as answer:
+        await answer.read()
+        return answer.status
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_every_address_as_everybody(told, role):
+    found, expected = {}, {}
+    for path in OF_SOMEBODY:
+        for way, kind in WAYS.items():
+            # alice is not in the list of itw's managers, but her own usage there is hers.
+            own = role == "alice" and way.startswith("owner=alice")
+            service = {"": 401}.get(role, 403)
+            expected[path, way] = 200 if own else MAY[kind].get(role, service)
+            found[path, way] = await status(told, f"{path}?{way}", role)
+    for path, allowed in (
+        ("usage/health", ("admin",)),
+        ("metrics", ("admin", "scraper")),
+    ):
+        expected[path, ""] = 200 if role in allowed else 403 if role else 401
+        found[path, ""] = await status(told, path, role)
+    assert found == expected
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_budgets_and_estimates_as_everybody(told, role):
+    users = ("alice", "bob", "mara", "otto", "admin")
+    nobody = 403 if role else 401
+    expected = {
+        "usage/budgets": 200 if role in users else nobody,
+        "usage/budgets?owner=alice": 200 if role in ("alice", "admin") else nobody,
+        "usage/budgets?group=itw": 200 if role in ("mara", "admin") else nobody,
+        "usage/estimate?site=cloud": 200 if role in users else 400 if role else 401,
+        "usage/estimate?site=cloud&user=alice": (
+            200 if role in ("alice", "admin", "spawner") else nobody
+        ),
+    }
+    assert {path: await status(told, path, role) for path in expected} == expected
+
+
+async def get(running: Any, path: str, token: str = "alice") -> Any:
+    code, answer = await running.api.call("GET", path, token=token)
+    assert code == 200, answer
+    return answer
+
+
+async def test_usage_by_site_and_day(told):
+    found = await get(told, "usage?by=day,site")
+    day = f"{datetime.now(UTC).date() - timedelta(days=1)}"
+    assert found["totals"]["core_hours"] == pytest.approx(3.0, abs=0.1)
+    assert found["totals"]["workloads"] == 3  # with the one that lives
+    sites = {row["site"] for row in found["rows"]}
+    assert sites == {"vega", "cloud"}
+    assert day in {row["day"] for row in found["rows"]}
+    assert found["totals"]["wait_hours"] == pytest.approx(2.0, abs=0.1)
+    assert found["totals"]["idle_gpu_hours"] == 2.0
+    mine = await get(told, "usage?by=user&all=true", "admin")
+    assert [row["user"] for row in mine["rows"]] == ["alice", "bob", "carl"]
+    group = await get(told, "usage?by=user&group=itw", "mara")
+    assert [row["user"] for row in group["rows"]] == ["alice", "bob"]
+    longago = await get(told, "usage?since=2020-01-01&until=2020-02-01")
+    assert longago["rows"] == []
+
+
+@pytest.mark.parametrize(
+    "query", ["by=days", "since=yesterday", "until=1", "by=day,,site", "since=2026-02-30"]
+)
+async def test_a_question_that_makes_no_sense_is_refused(told, query):
+    assert await status(told, f"usage?{query}", "alice") == 400
+
+
+async def test_what_lives_now(told):
+    (live,) = await get(told, "usage/now")
+    assert (live["site"], live["state"], live["kind"]) == ("cloud", "starting", "server")
+    assert live["elapsed_s"] >= 0
+    assert 3500 < live["left_s"] <= 3600
+    assert await get(told, "usage/now", "bob") == []
+
+
+async def test_records_page_by_page(told):
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = await get(told, f"usage/records?all=true&limit=3&cursor={cursor}", "admin")
+        seen += page["records"]
+        cursor = page["next"]
+    assert len({one["uid"] for one in seen}) == len(seen) == 4
+    assert seen[0]["wall_s"] == pytest.approx(3600)
+    (first, second) = (await get(told, "usage/records"))["records"]
+    assert {first["owner"], second["owner"]} == {"alice"}
+
+
+async def exported(running: Any, path: str) -> tuple[Any, bytes]:
+    headers = {"Authorization": "Bearer alice"}
+    async with running.api.session.get(running.api.base + path, headers=headers) as answer:
+        assert answer.status == 200
+        return answer.headers, await answer.read()
+
+
+async def test_a_spreadsheet_is_not_tricked(told):
+    day = now() - 600
+    times = {"submitted": day, "started": day, "ended": day + 60}
+    evil = ["=cmd|' /C calc'!A0", "+1", "-1", "@x", "\t=1", 'a"b,c']
+    for n, image in enumerate(evil):
+        await told.service.recorder.ledger.put(record(50 + n, image=image, reason=image, **times))
+    headers, body = await exported(told, "usage/export")
+    assert headers["Content-Disposition"].startswith('attachment; filename="usage-')
+    rows = list(csv.DictReader(io.StringIO(body.decode())))
+    images = [row["image"] for row in rows]
+    assert all(f"'{text}" in images for text in evil[:5])
+    assert evil[5] in images
+    cells = [value for row in rows for value in row.values()]
+    assert not any(value.startswith(("=", "+", "-", "@", "\t")) for value in cells)
+    assert len(rows) == 8
+    datetime.fromisoformat(rows[0]["started"])
+
+
+async def test_parquet_has_the_same(told, tmp_path):
+    headers, body = await exported(told, "usage/export?format=parquet")
+    assert headers["Content-Type"] == "application/vnd.apache.parquet"
+    table = pyarrow.parquet.read_table(io.BytesIO(body))
+    assert table.num_rows == 2
+    assert table.column("groups").to_pylist() == [["itw"], ["itw"]]
+    assert table.schema.field("started").type == pyarrow.timestamp("ms", tz="UTC")
+
+
+async def test_the_overview(told):
+    found = await get(told, "usage/overview?all=true", "admin")
+    assert found["users"][0]["user"] == "carl"
+    assert {row["user"] for row in found["users"]} == {"alice", "bob", "carl"}
+    assert {row["group"] for row in found["groups"]} == {"itw", ""}
+    assert found["images"][0]["image"] == "/opt/plain"
+    assert found["active_users"]["week"] == 3
+    (vega,) = [site for site in found["starts"] if site["site"] == "vega"]
+    assert vega["wait_p50"] == 3600
+    group = await get(told, "usage/overview?group=itw", "mara")
+    assert {row["user"] for row in group["users"]} == {"alice", "bob"}
+
+
+async def test_first_cells_and_starts_are_counted(place, told):
+    uid = await place.submitted()
+    await told.service.journal.change(uid, Change(state=State.READY, reason="Ready"))
+    failed = await place.submitted()
+    place.sites["cloud"].set(failed, phase="Failed", reason="Error")
+    await told.api.state(failed, "failed")
+    found = await get(told, "usage/overview?all=true", "admin")
+    (cloud,) = [site for site in found["starts"] if site["site"] == "cloud"]
+    assert (cloud["started"], cloud["failed"], cloud["success"]) == (1, 1, 0.5)
+    assert cloud["first_cell_p50"] > 0
+    metrics = await scraped(told)
+    assert metrics["farlab_start_seconds_count", "cloud"] == 1
+
+
+async def test_the_ledgers_health(told):
+    ledger = told.service.recorder.ledger
+    await ledger.put(record(60, job_id="1000", site="vega", ended=now(), owner="carl"))
+    silent = now() - 7200
+    await ledger.put(record(61, started=silent, submitted=silent, heartbeat=silent, ended=None))
+    await ledger.reject("vega", record(61).uid, "cores 1e9", now())
+    found = await get(told, "usage/health", "admin")
+    assert {site["site"] for site in found["sites"]} == {"vega", "cloud"}
+    assert [gap["uid"] for gap in found["gaps"]] == [record(61).uid]
+    assert found["duplicates"][0]["job_id"] == "1000"
+    assert len(found["duplicates"][0]["uids"]) == 2
+    assert found["rejects"][0]["problem"] == "cores 1e9"
+
+
+async def scraped(running: Any) -> dict[tuple[str, str], float]:
+    headers = {"Authorization": "Bearer scraper"}
+    async with running.api.session.get(running.api.base + "metrics", headers=headers) as answer:
+        assert answer.content_type == "text/plain"
+        families = text_string_to_metric_families(await answer.text())
+        return {
+            (sample.name, sample.labels.get("site", "")): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+
+async def test_prometheus_reads_it(told):
+    found = await scraped(told)
+    assert found["farlab_workloads", "cloud"] == 1
+    assert found["farlab_core_seconds_total", "vega"] == 4 * 3600
+    assert found["farlab_idle_gpu_seconds_total", "vega"] == 2 * 3600
+    assert found["farlab_workloads_ended_total", "cloud"] == 2
+    assert found["farlab_ledger_unfinished", ""] == 0
