@@ -14,10 +14,12 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from .lake import Details, Lake
+from .lake import Details, Lake, LakeError
+from .netcdf_header import is_classic, lines_of
 
 TEXT_MAX = 64 * 2**10
 IMAGE_MAX = 8 * 2**20
@@ -34,6 +36,9 @@ IMAGES = {
 }
 """No SVG: it can hold scripts."""
 TABLES = {".csv": ",", ".tsv": "\t"}
+CLASSIC = frozenset({".nc", ".cdf"})
+HEADER_MAX = 2**20
+"""Bytes of a file that are read for its header."""
 HDF5 = frozenset({".nc", ".nc4", ".h5", ".hdf5", ".he5"})
 
 
@@ -64,6 +69,8 @@ async def preview(lake: Lake, details: Details) -> Preview:
         return await _image(lake, details, IMAGES[suffix])
     if suffix == ".parquet":
         return await _local(details, "pyarrow.parquet", "pyarrow", _parquet)
+    if suffix in CLASSIC and (classic := await _classic(lake, entry.path)):
+        return classic
     if suffix in HDF5:
         return await _local(details, "h5py", "h5py", _hdf5)
     return await _text(lake, details, suffix)
@@ -154,6 +161,18 @@ def _parquet(parquet: Any, path: Path) -> Preview:
     types = {str(one.name): str(one.type) for one in file.schema_arrow}
     more = {"rows": count, "types": types}
     return Preview("table", columns=names, rows=rows, whole=count <= len(rows), more=more)
+
+
+async def _classic(lake: Lake, path: str) -> Preview | None:
+    """Return the header of a classic NetCDF file; None if it is none, or is not at hand."""
+    try:
+        data = await lake.read(path, 0, HEADER_MAX)
+    except LakeError:
+        return None  # what HDF5's look at it says is true of both
+    if not is_classic(data):
+        return None
+    lines = [*islice(lines_of(data), VARIABLES_MAX)]
+    return Preview("header", "\n".join(lines), whole=len(lines) < VARIABLES_MAX)
 
 
 def _hdf5(h5py: Any, path: Path) -> Preview:
