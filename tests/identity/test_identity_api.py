@@ -17,6 +17,8 @@ from farlab_real.plugin import RunningPlugin
 from farlab_real.processes import wait_until
 from farlab_real.world import machine_sites
 
+pytestmark = pytest.mark.timeout(600)  # servers start first
+
 ADMINS = 'c.JupyterHub.load_roles.append({"name": "farlab-admins", "users": ["boss"], '
 ADMINS += '"scopes": ["custom:farlab:admin"]})\n'
 

@@ -14,6 +14,8 @@ from farlab_real.keycloak_realms import PASSWORD
 from farlab_real.oidc_hub import LAKE
 from playwright.sync_api import Page
 
+pytestmark = pytest.mark.timeout(600)  # servers start first
+
 ASK = """
 import base64, json, os, time, urllib.error, urllib.request
 def ask():

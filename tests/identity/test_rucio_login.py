@@ -17,6 +17,8 @@ from farlab_real.processes import wait_until
 from farlab_real.rucio_server import RunningRucio
 from farlab_real.world import machine_sites
 
+pytestmark = pytest.mark.timeout(600)  # servers start first
+
 FILES = {f"day-{day:02}.csv": b"day,value\n" for day in range(9)}
 
 

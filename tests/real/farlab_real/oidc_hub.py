@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import re
 import ssl
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -56,11 +57,11 @@ def oidc_hub(
     *,
     login: Mapping[str, Any] | None = None,
     more: str = "",
-    env: Mapping[str, str] | None = None,
+    python: Path | str = sys.executable,
 ) -> RunningHub:
-    """Return a hub, not yet started."""
+    """Return a hub, not yet started; `python` may be another environment's."""
     said = {**catalogue, "login": login_of(keycloak, folder, **(login or {}))}
-    return RunningHub(folder, said, more=KEEP_LOGIN + more, env=env)
+    return RunningHub(folder, said, more=KEEP_LOGIN + more, python=python)
 
 
 class OidcUser(HubUser):
