@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,18 @@ def test_a_usage_travels_as_json() -> None:
 def test_a_usage_that_cannot_be_is_refused(wrong: object) -> None:
     with pytest.raises(UsageError):
         Usage.from_json(wrong)
+
+
+def test_the_page_tells_prometheus_how_to_scrape(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/kubelet.md").read_text()
+    [block] = [b for b in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "scrape" in b]
+    for name in ("client.crt", "client.key"):
+        (tmp_path / name).touch()
+    config = tmp_path / "prometheus.yml"
+    config.write_text(block.replace("/etc/prometheus", str(tmp_path)))
+    argv = ["promtool", "check", "config", str(config)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_runners_file_may_hold_anything() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from farlab_real.processes import Process
 from farlab_sites.plugin.config import Settings, parse
+from farlab_sites.usage import Usage
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "plugin.md").read_text()
@@ -54,8 +56,15 @@ def test_the_commands_do_what_the_page_says(site: Process, home: Path) -> None:
     [curl] = [line for line in commands() if line.startswith("curl")]
     line = curl.replace("127.0.0.1:4000", found[1])
     done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True, cwd=home)
-    [shown] = re.findall(r"^\{.*", PAGE, re.MULTILINE)
+    [shown] = re.findall(r"^\{.*", "\n".join(blocks("console")), re.MULTILINE)
     assert done.stdout.startswith(shown)
+
+
+def test_the_usage_on_the_page_is_one() -> None:
+    [block] = blocks("json")
+    usage = Usage.from_json(json.loads(block))
+    assert usage.to_json() == json.loads(block)
+    assert usage.final
 
 
 def test_every_message_that_the_page_explains_exists() -> None:
