@@ -22,11 +22,13 @@ from typing import Self
 from .items import Item, Refusal
 
 FILE = "publication.sqlite"
-_KNOWN = "SELECT key, digest FROM records WHERE target = ? AND month = ? AND key IN"
+_KNOWN = "SELECT key, digest FROM records WHERE scope = ? AND key IN"
 _TABLES = """
+CREATE TABLE IF NOT EXISTS scopes (
+    scope INTEGER PRIMARY KEY, target TEXT, month TEXT, UNIQUE (target, month)
+);
 CREATE TABLE IF NOT EXISTS records (
-    target TEXT, month TEXT, key TEXT, digest BLOB,
-    PRIMARY KEY (target, month, key)
+    scope INTEGER, key TEXT, digest BLOB, PRIMARY KEY (scope, key)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS messages (
     number INTEGER PRIMARY KEY, id TEXT UNIQUE, target TEXT, month TEXT, records INTEGER,
@@ -117,17 +119,29 @@ class State:
         self._db.close()
         os.close(self._lock)
 
+    def _scope(self, target: str, month: str) -> int:
+        """Return the number of a target's month: a million records need not spell it out."""
+        asked = (target, month)
+        query = "SELECT scope FROM scopes WHERE target = ? AND month = ?"
+        found = self._db.execute(query, asked).fetchone()
+        if found is None:
+            with self._db:
+                self._db.execute("INSERT INTO scopes (target, month) VALUES (?, ?)", asked)
+            found = self._db.execute(query, asked).fetchone()
+        return int(found[0])
+
     def changed(self, target: str, month: str, items: Sequence[Item]) -> list[Dated]:
         """Return those of some records that were not noted yet as they are now."""
         keys = [item.key for item in items]
         marks = ",".join("?" * len(keys))
-        asked = (target, month, *keys)
+        asked = (self._scope(target, month), *keys)
         known = dict(self._db.execute(f"{_KNOWN} ({marks})", asked))
         dated = ((item, _digest(item.text)) for item in items)
         return [(item, digest) for item, digest in dated if known.get(item.key) != digest]
 
     def note(self, target: str, month: str, batches: Iterable[Batch]) -> None:
         """Note messages, each with the records in it, before they are delivered."""
+        scope = self._scope(target, month)
         with self._db:
             for batch in batches:
                 self._db.execute(
@@ -136,8 +150,8 @@ class State:
                     (batch.id, target, month, len(batch.items), batch.text, batch.place),
                 )
                 self._db.executemany(
-                    "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)",
-                    [(target, month, item.key, digest) for item, digest in batch.items],
+                    "INSERT OR REPLACE INTO records VALUES (?, ?, ?)",
+                    [(scope, item.key, digest) for item, digest in batch.items],
                 )
 
     def waiting(self, target: str, limit: int) -> list[Waiting]:
@@ -161,7 +175,7 @@ class State:
     def forget(self, target: str, month: str) -> None:
         """Forget what was sent of a month, so that all of it is sent again."""
         with self._db:
-            self._db.execute("DELETE FROM records WHERE target = ? AND month = ?", (target, month))
+            self._db.execute("DELETE FROM records WHERE scope = ?", (self._scope(target, month),))
 
     def reject(self, target: str, month: str, refusals: Iterable[Refusal]) -> None:
         """Note which records of a month were not sent, instead of those noted before."""
@@ -221,7 +235,7 @@ def _published(db: sqlite3.Connection, month: str) -> Iterator[Published]:
     failures = dict(db.execute("SELECT target, words FROM failures"))
     for target in sorted(counted.keys() | refusals.keys()):
         sent, waiting, last = counted.get(target, (0, 0, None))
-        query = "SELECT count(*) FROM records WHERE target = ? AND month = ?"
+        query = "SELECT count(*) FROM records NATURAL JOIN scopes WHERE target = ? AND month = ?"
         (records,) = db.execute(query, (target, month)).fetchone()
         rejected = tuple(refusals.get(target, ()))
         failure = failures.get(target, "")
