@@ -165,11 +165,11 @@ def speed(folder: Path, ours: int, theirs: int) -> None:
 def lives(rng: random.Random, grid: int) -> list[PodLife]:
     """Return pods as hubs have them; they begin and end on multiples of `grid` seconds."""
     found = []
-    for user in range(40):
+    for user in range(15):
         moment = NOVEMBER - 3 * 86400 + rng.randrange(0, 86400) // 60 * 60
         for _ in range(5):  # one after the other under one name, some across the month's end
             start = moment + rng.randrange(60, 7200) // grid * grid
-            end = start + rng.randrange(600, 86400) // grid * grid
+            end = start + rng.randrange(600, 36000) // grid * grid
             boxes = {f"c{i}": Container(rng.choice([0.5, 1, 2, 8])) for i in range(1 + user % 3)}
             found.append(PodLife(f"jupyter-{user}", start, end, boxes, rng.random() < 0.3))
             moment = end + 3600
