@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Select, and_, func, select
@@ -14,10 +15,12 @@ from .ledger import live_until
 from .records import ESTIMATED, MEASURED, MIXED, UsageRecord
 from .rollup import added, day_name, month_name, month_of
 from .tables import DayRow, GroupDayRow, MonthRow, table_of
+from .writing import MEASURES
 
 By = Literal["day", "month", "site", "profile", "kind", "user", "group"]
 HOUR_MS = 3_600_000
 
+_TIMES = frozenset({"day", "month"})
 _COLUMN = {"site": "site", "profile": "profile", "kind": "kind", "user": "owner", "group": "vo"}
 
 
@@ -69,11 +72,8 @@ def usage(
     connection: Connection, span: Span, by: Sequence[By], whose: Whose, now: float
 ) -> tuple[list[Used], Used]:
     """Return what was used by each of these dimensions, and in total."""
-    sums: dict[tuple[str, ...], Counter[str]] = {}
-    for key, amounts in (
-        *_ended(connection, span, by, whose),
-        *_living(live(connection, whose), span, by, now),
-    ):
+    sums = _ended(connection, span, by, whose)
+    for key, amounts in _living(live(connection, whose), span, by, now):
         held = sums.setdefault(key, Counter())
         for name, amount in amounts.items():
             held[name] += amount
@@ -116,44 +116,49 @@ def _source(sums: Counter[str]) -> str:
 
 def _ended(
     connection: Connection, span: Span, by: Sequence[By], whose: Whose
-) -> Iterable[tuple[tuple[str, ...], Counter[str]]]:
-    time, query = _query(span, by, whose)
+) -> dict[tuple[str, ...], Counter[str]]:
+    time, columns, query = _query(span, by, whose)
+    wanted = [(name, columns.index(_COLUMN.get(name, time))) for name in by]
+    count = len(columns)
+    found: dict[tuple[str, ...], list[int]] = {}
     for row in connection.execute(query):
-        values = row._mapping
         key = tuple(
-            _time_name(dimension, time, values[time])
-            if dimension in ("day", "month")
-            else values[_COLUMN[dimension]]
-            for dimension in by
+            _time_name(name, time, row[at]) if name in _TIMES else row[at] for name, at in wanted
         )
-        yield key, Counter({name: int(values[name] or 0) for name in writing.MEASURES})
+        amounts = [int(value or 0) for value in row[count:]]
+        held = found.get(key)
+        if held is not None:
+            amounts = [one + other for one, other in zip(held, amounts, strict=True)]
+        found[key] = amounts
+    return {key: Counter(dict(zip(MEASURES, sums, strict=True))) for key, sums in found.items()}
 
 
-def _query(span: Span, by: Sequence[By], whose: Whose) -> tuple[str, Select[Any]]:
-    """Return the name of the table's time, and the query: of the smallest table that can answer."""
-    months = span.is_months and "day" not in by
-    if whose.owner is not None or (_by_user(by) and not months):
-        table = table_of(DayRow)
-    elif _by_user(by):
-        table = table_of(MonthRow)
+def _query(
+    span: Span, by: Sequence[By], whose: Whose
+) -> tuple[str, list[str], Select[tuple[Any, ...]]]:
+    """Return what the table's time is called, the columns before the sums, and the query.
+
+    It asks the smallest table that can answer.
+    """
+    months = span.is_months and "day" not in by and whose.owner is None
+    if months and {"user", "month"} & {*by}:
+        table, time = table_of(MonthRow), "month"
+    elif whose.owner is not None or "user" in by:
+        table, time = table_of(DayRow), "day"
     else:
-        table = table_of(GroupDayRow)
-    time = "month" if table is table_of(MonthRow) else "day"
+        table, time = table_of(GroupDayRow), "day"
     first, last = (month_of(day) if time == "month" else day for day in (span.first, span.last))
     within = [table.c[time] >= first, table.c[time] <= last]
     within += [table.c.owner == whose.owner] if whose.owner is not None else []
     within += [table.c.vo == whose.group] if whose.group is not None else []
-    timed = bool({"day", "month"} & {*by})
-    dimensions = [table.c[_COLUMN[name]] for name in by if name in _COLUMN]
-    dimensions += [table.c[time]] if timed else []
-    sums = [func.sum(table.c[name]).label(name) for name in writing.MEASURES]
-    return time, select(*dimensions, *sums).where(and_(*within)).group_by(*dimensions)
+    names = [_COLUMN[name] for name in by if name in _COLUMN]
+    names += [time] if _TIMES & {*by} else []
+    dimensions = [table.c[name] for name in names]
+    sums = [func.sum(table.c[name]) for name in MEASURES]
+    return time, names, select(*dimensions, *sums).where(and_(*within)).group_by(*dimensions)
 
 
-def _by_user(by: Collection[By]) -> bool:
-    return "user" in by
-
-
+@cache
 def _time_name(dimension: str, time: str, value: int) -> str:
     if dimension == "day":
         return day_name(value)
