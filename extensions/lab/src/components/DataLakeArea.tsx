@@ -2,6 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Button } from '@jupyterlab/ui-components';
 
 import type { Box } from '../datalakeTypes.js';
+import { NumberInput } from './DataLakeFields.js';
 import { DataLakeMap } from './DataLakeMap.js';
 
 /** An area and a time to look for; what is empty asks for nothing. */
@@ -79,19 +80,15 @@ function Edges({ area, set, trans }: IDataLakeAreaProps): JSX.Element {
       {names.map((name, place) => (
         <label key={name}>
           {name}
-          <input
-            type="number"
+          <NumberInput
             step="any"
             min={-limits[place]!}
             max={limits[place]}
-            value={area.box ? box[place] : ''}
+            value={area.box ? box[place]! : null}
             placeholder={String(box[place])}
-            onChange={event => {
-              const value = event.target.valueAsNumber;
-              if (!Number.isNaN(value)) {
-                const next = box.map((one, at) => (at === place ? value : one));
-                set({ ...area, box: next as unknown as Box });
-              }
+            set={value => {
+              const next = box.map((one, at) => (at === place ? value : one));
+              set({ ...area, box: next as unknown as Box });
             }}
           />
         </label>

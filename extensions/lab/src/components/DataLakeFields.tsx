@@ -1,7 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { addIcon, Button, closeIcon } from '@jupyterlab/ui-components';
-import type { ReactNode } from 'react';
-import { useId } from 'react';
+import type { InputHTMLAttributes, ReactNode } from 'react';
+import { useId, useState } from 'react';
 
 import type { IPair } from '../datalakeMetadata.js';
 import { doubleKey } from '../datalakeMetadata.js';
@@ -60,13 +60,12 @@ export function DaysField(props: IDaysFieldProps): JSX.Element {
     <div className="jp-farlab-LakeForm-line">
       <label>
         {label}
-        <input
-          type="number"
+        <NumberInput
           className="jp-mod-styled"
           min={1}
-          value={days ?? ''}
+          value={days}
           disabled={days === null}
-          onChange={event => set(Math.max(1, event.target.valueAsNumber || 1))}
+          set={value => set(Math.max(1, Math.round(value)))}
         />
       </label>
       <Check
@@ -75,6 +74,34 @@ export function DaysField(props: IDaysFieldProps): JSX.Element {
         set={forGood => set(forGood ? null : 14)}
       />
     </div>
+  );
+}
+
+export interface INumberInputProps extends Omit<
+  InputHTMLAttributes<HTMLInputElement>,
+  'onBlur' | 'onChange' | 'type' | 'value'
+> {
+  value: number | null;
+  set: (value: number) => void;
+}
+
+/** A number; while it is typed it may be half of one, such as a minus sign. */
+export function NumberInput(props: INumberInputProps): JSX.Element {
+  const { set, value, ...others } = props;
+  const [typed, setTyped] = useState<string | null>(null);
+  return (
+    <input
+      {...others}
+      type="number"
+      value={typed ?? value ?? ''}
+      onChange={event => {
+        setTyped(event.target.value);
+        if (!Number.isNaN(event.target.valueAsNumber)) {
+          set(event.target.valueAsNumber);
+        }
+      }}
+      onBlur={() => setTyped(null)}
+    />
   );
 }
 
