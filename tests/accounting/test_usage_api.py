@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
@@ -14,6 +17,7 @@ from farlab_hub.states import State
 from farlab_real.usage_records import record
 from prometheus_client.parser import text_string_to_metric_families
 
+DOCS = Path(__file__).parents[2] / "docs"
 MANAGERS = """
 accounting: {managers: {itw: [mara], other: [otto]}}
 """
@@ -246,3 +250,19 @@ async def test_prometheus_reads_it(told):
     assert found["farlab_idle_gpu_seconds_total", "vega"] == 2 * 3600
     assert found["farlab_workloads_ended_total", "cloud"] == 2
     assert found["farlab_ledger_unfinished", ""] == 0
+
+
+async def test_the_dashboard_asks_for_what_there_is(told):
+    board = json.loads((DOCS / "examples" / "grafana-dashboard.json").read_text())
+    asked = {
+        name
+        for panel in board["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"farlab_[a-z_]+", target["expr"])
+    }
+    headers = {"Authorization": "Bearer scraper"}
+    async with told.api.session.get(told.api.base + "metrics", headers=headers) as answer:
+        text = await answer.text()
+    told_names = set(re.findall(r"^# TYPE (farlab_[a-z_]+) ", text, re.MULTILINE))
+    buckets = {f"{name}_bucket" for name in told_names}
+    assert asked <= told_names | buckets
