@@ -151,13 +151,13 @@ async def test_two_uploads_of_one_name(server: Server, lake: str, tmp_path: Path
 async def test_an_object_store_gets_only_what_it_lacks_after_a_cut(
     server: Server, tmp_path: Path
 ) -> None:
-    content = secrets.token_bytes(3 * PART + 5)
+    content = secrets.token_bytes(7 * PART + 5)
     (tmp_path / "big").write_bytes(content)
     async with Cable(urlsplit(server.s3.endpoint).port or 0) as cable:
         await server.stop()
         server.store_url = f"http://127.0.0.1:{cable.port}"
         await server.start()
-        cable.cut_after(up=PART * 2 + PART // 2)
+        cable.cut_after(up=PART * 5 + PART // 2)
         job = await server.upload("store", tmp_path / "big")
         assert (job["state"], job["error"]["code"]) == ("failed", "unreachable")
         assert server.there("store") == {}
@@ -165,7 +165,8 @@ async def test_an_object_store_gets_only_what_it_lacks_after_a_cut(
         before = cable.passed["up"]
         server.uploads.resume(job["id"])
         assert (await server.ended(job["id"]))["state"] == "done"
-        assert cable.passed["up"] - before < PART * 1.5
+        # Four parts are on their way at once at most: so at least two had arrived.
+        assert cable.passed["up"] - before < PART * 5.5
         assert server.there("store") == {"big": content}
 
 

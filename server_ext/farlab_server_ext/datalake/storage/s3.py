@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
@@ -156,10 +157,11 @@ class S3Lake(Lake):
             raise LakeError("conflict", words, "Wait for it, or choose another name.")
         self._uploading.add(path)
         try:
-            await S3Upload(self, bucket, key).run(parts, size)
+            length, mark_of_it = await S3Upload(self, bucket, key).run(parts, size)
         finally:
             self._uploading.discard(path)
-        return (await self.details(path)).entry
+        found = {"Size": length, "ETag": mark_of_it, "LastModified": datetime.now(UTC)}
+        return _file(key.rpartition("/")[2], path, found)
 
     async def abandon(self, path: str, mark: str) -> None:
         """Drop the parts of unfinished uploads to a path."""

@@ -6,6 +6,7 @@ those of the same part here are not sent again. Nothing is kept on this side.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 PART = 16 * 1024 * 1024
 PARTS_MAX = 9_000
+AT_ONCE = 4
+"""Parts that are sent at once."""
 
 
 class S3Upload:
@@ -28,8 +31,11 @@ class S3Upload:
         self._place = {"Bucket": bucket, "Key": key}
         self._sent = 0
 
-    async def run(self, parts: AsyncIterator[bytes], size: int | None) -> None:
-        """Put all parts there; raise LakeError, and let nothing be seen, if that can't be."""
+    async def run(self, parts: AsyncIterator[bytes], size: int | None) -> tuple[int, str]:
+        """Put all parts there; return their size and the store's mark of them.
+
+        Raise LakeError, and let nothing be seen, if that can't be.
+        """
         await self._refuse_existing()
         length = max(PART, -(-size // PARTS_MAX) if size else PART)
         pieces = _pieces(parts, length)
@@ -37,26 +43,61 @@ class S3Upload:
         self._sent = len(first)
         if len(first) < length:
             self._compare(size)
-            await self._lake.call("put_object", **self._place, Body=first, IfNoneMatch="*")
-            return
-        await self._in_parts(first, pieces, size)
+            put = await self._lake.call("put_object", **self._place, Body=first, IfNoneMatch="*")
+            return self._sent, str(put["ETag"])
+        mark = await self._in_parts(first, pieces, size)
+        return self._sent, mark
 
-    async def _in_parts(self, first: bytes, rest: AsyncIterator[bytes], size: int | None) -> None:
+    async def _in_parts(self, first: bytes, rest: AsyncIterator[bytes], size: int | None) -> str:
         upload, there = await self._begin()
         try:
-            done = [await self._part(upload, there, 1, first)]
-            async for piece in rest:
-                self._sent += len(piece)
-                done.append(await self._part(upload, there, len(done) + 1, piece))
+            done = await self._all_parts(upload, there, first, rest)
             self._compare(size)
             await self._refuse_existing()
             parts = {"Parts": done}
-            await self._call("complete_multipart_upload", upload, MultipartUpload=parts)
+            put = await self._call("complete_multipart_upload", upload, MultipartUpload=parts)
+            return str(put["ETag"])
         except LakeError as error:
             if error.code not in ("unreachable", "expired"):  # after those it goes on here
                 with suppress(LakeError):
                     await self._call("abort_multipart_upload", upload)
             raise
+
+    async def _all_parts(
+        self,
+        upload: str,
+        there: dict[int, dict[str, Any]],
+        first: bytes,
+        rest: AsyncIterator[bytes],
+    ) -> list[dict[str, Any]]:
+        """Send parts, some at once; no more of them are in memory."""
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def one(number: int, piece: bytes) -> dict[str, Any]:
+            try:
+                return await self._part(upload, there, number, piece)
+            finally:
+                turns.release()
+
+        await turns.acquire()
+        tasks = [asyncio.create_task(one(1, first))]
+        try:
+            async for piece in rest:
+                self._sent += len(piece)
+                await turns.acquire()
+                if any(task.done() and task.exception() for task in tasks):
+                    break
+                tasks.append(asyncio.create_task(one(len(tasks) + 1, piece)))
+            # All of them, even after one has failed: a thread of boto3's can't be called back.
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            failed = next((one for one in results if isinstance(one, BaseException)), None)
+            if failed is not None:
+                raise failed
+            return [task.result() for task in tasks]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _begin(self) -> tuple[str, dict[int, dict[str, Any]]]:
         """Return an upload, and the parts of it that are there already."""

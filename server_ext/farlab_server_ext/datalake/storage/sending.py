@@ -46,6 +46,11 @@ class Begun:
             with self._file.open("a") as file:
                 file.write(f"{target}\0")
 
+    def drop(self, target: str) -> None:
+        """Take a file back of which no byte was sent."""
+        self._names.discard(target)
+        self._file.write_text("".join(f"{name}\0" for name in sorted(self._names) if name))
+
 
 class Sending:
     """One upload to a storage lake as it runs."""
@@ -96,16 +101,24 @@ class Sending:
         self.progress.files_done += 1
 
     async def _send(self, path: Path, target: str, size: int) -> None:
-        there = await _entry(self._lake, target)
-        if there is not None:
-            if await asyncio.to_thread(_same, path, size, there):
+        """Send a file; only where one is there already is it looked at what that is."""
+        try:
+            await self._write(path, target, size)
+        except LakeError as error:
+            if error.code != "conflict":
+                raise
+            there = await _entry(self._lake, target)
+            if there is not None and await asyncio.to_thread(_same, path, size, there):
                 self.progress.size_done += size
                 return
-            if not await self._is_half(path, size, there):
+            if there is None or not await self._is_half(path, size, there):
                 words = f"{target} is there already, and is not {path}."
-                raise LakeError("conflict", words, "Choose another folder or prefix.")
+                raise LakeError("conflict", words, "Choose another folder or prefix.") from None
             await self._lake.discard(target)
-        sent = 0
+            await self._write(path, target, size)
+
+    async def _write(self, path: Path, target: str, size: int) -> None:
+        known, sent = target in self._begun, 0
 
         def moved(more: int) -> None:
             nonlocal sent
@@ -116,8 +129,10 @@ class Sending:
         try:
             async with aclosing(_parts(path, moved)) as parts:
                 await self._lake.write(target, parts, size, mark=self._plan.id)
-        except BaseException:
+        except BaseException as error:
             self.progress.size_done -= sent
+            if not known and isinstance(error, LakeError) and error.code == "conflict":
+                self._begun.drop(target)  # what is there is not ours
             raise
 
     async def _is_half(self, path: Path, size: int, there: Entry) -> bool:
