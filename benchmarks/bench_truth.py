@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import subprocess
 import sys
 import tempfile
 import time
@@ -121,21 +120,19 @@ def by_sacct(slurm: SlurmCluster) -> Sum:
     return Sum(core_s, gpu_s)
 
 
-def by_sreport(slurm: SlurmCluster) -> Sum:
-    """Return the sums of sreport, after slurmdbd has added up the hours."""
-    now = time.time()
-    first, last = (_hour(now + shift * 3600) for shift in (-3, 1))
-    env = dict(slurm.env)
-    subprocess.run(["sacctmgr", "-i", "rollup", first, last], env=env, check=True,
-                   capture_output=True, timeout=120)  # fmt: skip
-    report = ("sreport", "-nP", "-t", "seconds", "-T", "cpu,gres/gpu")
-    text = slurm.run(
-        *report, "cluster", "AccountUtilizationByUser", f"start={first}", f"end={last}",
-        "format=Login,TRESName,Used",
-    )  # fmt: skip
-    rows = [line.split("|") for line in text.splitlines()]
-    used = {name: float(value) for login, name, value in rows if login == "root"}
-    return Sum(used.get("cpu", 0.0), used.get("gres/gpu", 0.0))
+def by_sreport(slurm: SlurmCluster, began: float) -> Sum:
+    """Return the sums of sreport, of each hour since the beginning, once they are added up."""
+    used = {"cpu": 0.0, "gres/gpu": 0.0}
+    for start in range(int(began // 3600) * 3600, int(time.time()) + 1, 3600):
+        first, last = _hour(start), _hour(start + 3600)
+        slurm.run("sacctmgr", "-i", "rollup", first, last, timeout=120)
+        report = ("sreport", "-nP", "-t", "seconds", "-T", "cpu,gres/gpu", "cluster")
+        more = (f"start={first}", f"end={last}", "format=Login,TRESName,Used")
+        text = slurm.run(*report, "AccountUtilizationByUser", *more)
+        for login, name, value in (line.split("|") for line in text.splitlines()):
+            if login == "root":
+                used[name] += float(value)
+    return Sum(used["cpu"], used["gres/gpu"])
 
 
 def _hour(at: float) -> str:
@@ -155,12 +152,12 @@ async def measure(slurm: SlurmCluster, folder: Path, size: Size) -> None:
     with RunningPlugin(folder, {"slurm": {"conf": str(slurm.conf)}}) as plugin:
         client = Client(plugin.url)
         pods = [job(number) for number in range(size.jobs)]
-        began = time.perf_counter()
+        began, at = time.perf_counter(), time.time()
         await through(client, pods)
         found = await usages(client, pods)
         took = time.perf_counter() - began
         await client.session.close()
-    ours, sacct, sreport = total([*found.values()]), by_sacct(slurm), by_sreport(slurm)
+    ours, sacct, sreport = total([*found.values()]), by_sacct(slurm), by_sreport(slurm, at)
     killed = sum(one.state.startswith("CANCELLED") for one in found.values())
     print(f"# {size.jobs} jobs ({killed} killed) in {took:.1f} s")
     print(
