@@ -43,7 +43,7 @@ from farlab_real.prometheus import History, RunningPrometheus
 from sqlalchemy import insert
 from stopping import exit_on_sigterm
 
-QUICK, FULL = (10_000, 10_000), (1_000_000, 100_000)  # records, and pods in the Prometheus
+QUICK, FULL = (50_000, 10_000), (1_000_000, 100_000)  # records, and pods in the Prometheus
 MONTH = Month(2026, 10)
 STEP = 600  # seconds between samples: about as many of each pod as in an hour of a real cluster
 RANGE = f"[{MONTH.end - MONTH.start}s]"
@@ -186,17 +186,13 @@ def share(queue: Path, truth: Decimal) -> Decimal:
 
 
 def by_ledger(folder: Path, some: list[PodLife]) -> None:
-    """Publish the same lives as workloads, some of them cancelled."""
+    """Publish the same lives as workloads, all of them cancelled, as hubs end servers."""
     cores = [sum(box.cores for box in one.containers.values()) for one in some]
-    ledger(
-        folder,
-        [
-            usage(uid=one.uid, started=one.start, ended=one.end, cores=all_cores, state=state)
-            for one, all_cores, state in zip(
-                some, cores, ["cancelled", "finished"] * 100, strict=True
-            )
-        ],
-    )
+    records = [
+        usage(uid=one.uid, started=one.start, ended=one.end, cores=number, state="cancelled")
+        for one, number in zip(some, cores, strict=True)
+    ]
+    ledger(folder, records)
     publish(folder, [MONTH, MONTH.next()])
 
 
