@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -208,7 +209,9 @@ async def test_first_cells_and_starts_are_counted(place, told):
     await told.service.journal.change(uid, Change(state=State.READY, reason="Ready"))
     failed = await place.submitted()
     place.sites["cloud"].set(failed, phase="Failed", reason="Error")
-    await told.api.state(failed, "failed")
+    async with asyncio.timeout(60):
+        while not (await told.service.recorder.ledger.get(failed)).final:
+            await asyncio.sleep(0.02)
     found = await get(told, "usage/overview?all=true", "admin")
     (cloud,) = [site for site in found["starts"] if site["site"] == "cloud"]
     assert (cloud["started"], cloud["failed"], cloud["success"]) == (1, 1, 0.5)
