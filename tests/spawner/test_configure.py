@@ -68,7 +68,7 @@ def test_what_the_hub_had_before_stays(sites_file: Path, tmp_path: Path) -> None
     mine, user, *_ = config.JupyterHub.load_roles
     assert mine == {"name": "mine"}
     assert user["scopes"] == ["self", "more", "access:services!service=farlab"]
-    ours = {"custom:farlab:spawn", "custom:farlab:admin"}
+    ours = {f"custom:farlab:{what}" for what in ("spawn", "admin", "metrics")}
     assert set(config.JupyterHub.custom_scopes) == {"custom:mine", *ours}
     assert config.JupyterHub.template_paths[0] == "/mine"
 
