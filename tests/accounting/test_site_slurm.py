@@ -12,6 +12,7 @@ import pytest
 from farlab_real.plugin_pods import Client, Json, eventually, make_pod, plugin_folder, running
 from farlab_real.slurm import SlurmCluster
 from farlab_sites.carriers import DirectCarrier
+from farlab_sites.plugin import used
 from farlab_sites.usage import Usage
 
 FLAGS = "slurm-job.vk.io/flags"
@@ -31,6 +32,12 @@ def slurm() -> Iterator[SlurmCluster]:
 def home() -> Iterator[Path]:
     with plugin_folder() as folder:
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the accounting however slow this machine is."""
+    monkeypatch.setattr(used, "LATE", 600.0)
 
 
 @contextlib.asynccontextmanager
