@@ -51,6 +51,12 @@ export class TransfersModel extends Observable {
     }
   }
 
+  /** One has just begun: it is shown before the lists are read, however fast it ends. */
+  begin(upload: IUpload): void {
+    this._uploads = [...this._uploads, upload];
+    this.tellOfChange();
+  }
+
   /** Do what a button of a transfer says. Never rejects. */
   async act(id: string, action: ITransfer['actions'][number]): Promise<void> {
     await this._do(

@@ -115,7 +115,9 @@ async function begin(
     days: choice.days,
     metadata: metadataOf(choice.pairs)
   };
-  if (await attempt(trans, client.upload(wish))) {
+  const begun = await attempt(trans, client.upload(wish));
+  if (begun) {
+    transfers.begin(begun);
     pane.show('transfers');
     await transfers.refresh().catch(() => undefined); // it shows the failure
   }
