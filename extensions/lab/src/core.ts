@@ -2,6 +2,7 @@ import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ServerConnection } from '@jupyterlab/services';
 
 import { FarlabClient } from './client.js';
+import { FarlabHttp } from './http.js';
 import { IFarlab } from './tokens.js';
 
 /** Provides the typed client of Farlab's APIs to every other plugin. */
@@ -13,6 +14,6 @@ export const core: JupyterFrontEndPlugin<IFarlab> = {
   activate: app => {
     const settings =
       app.serviceManager.serverSettings ?? ServerConnection.makeSettings();
-    return new FarlabClient(settings);
+    return new FarlabClient(new FarlabHttp(settings));
   }
 };

@@ -3,9 +3,11 @@
  */
 import { core } from './core.js';
 import { datalake } from './datalake.js';
+import { identity } from './identity.js';
 import { server } from './server.js';
+import { accounting } from './usage.js';
 import { workloads } from './workloads.js';
 
 export * from './tokens.js';
 
-export default [core, server, workloads, datalake];
+export default [core, server, workloads, datalake, identity, accounting];

@@ -3,6 +3,8 @@
  */
 import { Token } from '@lumino/coreutils';
 
+import type { IIdentity, ISiteIdentity } from './identityTypes.js';
+
 /** The kinds of sites. */
 export type SiteKind = 'cloud' | 'hpc' | 'htc' | 'quantum';
 
@@ -108,6 +110,12 @@ export interface IFarlab {
 
   /** Cancel a workload; answers when its job has ended, after half a minute at the latest. */
   cancel(uid: string): Promise<IWorkload>;
+
+  /** Ask who the user is at the hub and at each site. */
+  identity(): Promise<IIdentity>;
+
+  /** Have one site's account looked up anew; at most once a second. */
+  checkIdentity(site: string): Promise<ISiteIdentity>;
 }
 
 /** The token of `IFarlab`. */

@@ -37,7 +37,10 @@ function workload(
 }
 
 /** Answers as it is told, and never asks a server. */
-class FakeFarlab implements Omit<IFarlab, 'server'> {
+class FakeFarlab implements Pick<
+  IFarlab,
+  'workloads' | 'workload' | 'log' | 'cancel'
+> {
   all: IWorkload[] = [];
   now: number | null = null;
   text = '';
