@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from farlab_relay.relay import Relay, StreamRefusedError
@@ -17,7 +17,7 @@ from .auth import Gatekeeper
 from .cleaning import Cleaner
 from .database import sqlite_url
 from .errands import Errands
-from .errors import NotFoundError, NotReadyError, SiteTroubleError
+from .errors import HubServiceError, NotFoundError, NotReadyError, SiteTroubleError
 from .facts import SiteFacts
 from .identity.access import Access, Seen
 from .identity.alise_keys import AliseKeys
@@ -26,10 +26,13 @@ from .identity.login import HubLogins, HubPeople
 from .identity.mapping import Mapping as AccountMapping
 from .identity.tokens import TokenKeeper
 from .identity.view import Identity
+from .identity.words import sentence
 from .journal import Journal
 from .kernels import Kernels
+from .ledger.budgets import Standing
 from .ledger.desk import Desk
 from .ledger.recorder import Recorder
+from .ledger.views import site_budget_of
 from .links import Links, SiteLink
 from .metrics import Metrics
 from .models import Workload
@@ -38,7 +41,7 @@ from .store import Store
 from .submitting import Submitter
 from .tunnels import Tunnels
 from .vault import Vault
-from .views import SiteView, datalake_view, profile_views
+from .views import LinkageView, SiteView, datalake_view, profile_views
 from .watching import TICK, Watcher
 from .workloads import LOOPBACK, Workloads
 
@@ -89,7 +92,7 @@ class HubService:
         self._drops = Errands("closing")
         self._submitter = Submitter(self._links, self.journal)
         self.recorder = Recorder(self._store, self._links)
-        self.usage = Desk(self._store, self._links, self.recorder)
+        self.usage = Desk(self._store, self._links, self.recorder, state_dir)
         self.metrics = Metrics(self.recorder.ledger)
         self.journal.on_ready = self.metrics.ready
         self._cleaner = Cleaner(self._links, self.journal, self._submitter, self.recorder)
@@ -196,19 +199,31 @@ class HubService:
         """Return the sites that a user in these groups may choose, each with its state now."""
         seen = await self._access.seen(user, groups)
         sites = (await self._links.catalogue()).open_to(groups, seen.person.entitlements)
-        return await asyncio.gather(*(self._site(site, seen) for site in sites))
+        budgets = await self._budgets(sites, seen)
+        return await asyncio.gather(*(self._site(site, seen, budgets) for site in sites))
 
-    async def _site(self, site: Site, seen: Seen) -> SiteView:
-        facts, (account, refusal) = await asyncio.gather(
-            self._facts.look(site.name), self._access.standing(site, seen)
-        )
+    async def entitlements(self, user: str, groups: Collection[str]) -> tuple[str, ...]:
+        """Return a user's entitlements; none while they can't be asked for."""
+        return (await self._access.seen(user, groups)).person.entitlements
+
+    async def _budgets(self, sites: Sequence[Site], seen: Seen) -> dict[str, list[Standing]]:
+        try:
+            return await self.usage.budgets_at(sites, seen.person)
+        except HubServiceError as error:  # sites are told all the same
+            log.warning("budgets are not told now: %s", error.message)
+            return {}
+
+    async def _site(
+        self, site: Site, seen: Seen, budgets: Mapping[str, Sequence[Standing]]
+    ) -> SiteView:
+        facts, who = await asyncio.gather(self._facts.look(site.name), self.identity.at(site, seen))
         link = self._links.by_name.get(site.name)
         trouble = link.explanation if link is not None else ""
         if not trouble and (why := self._facts.trouble(site.name)):
             trouble = f"{site.title} takes nothing now: {why}"
         if not trouble and facts is None and self._facts.late(site.name):
             trouble = f"{site.title} does not answer"
-        reason = trouble or refusal
+        reason = trouble or sentence(who.reason, who.fix)
         return SiteView(
             name=site.name,
             title=site.title,
@@ -217,7 +232,9 @@ class HubService:
             kernels=True,
             open=not reason,
             reason=reason,
-            account=account,
+            account=who.account,
+            linkage=LinkageView.model_validate(who),
+            budgets=[site_budget_of(one) for one in budgets.get(site.name, ())],
             facts=facts.answer if facts else {},
             age_s=facts.age if facts else None,
             profiles=profile_views(site),

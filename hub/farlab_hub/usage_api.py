@@ -6,9 +6,9 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from .auth import Caller
+from .auth import ADMIN, Caller
 from .handlers import ApiHandler
-from .ledger.access import for_whom, may_scrape, must_be_admin, whose
+from .ledger.access import for_whom, may_read, may_scrape, must_be_admin, whose
 from .ledger.asking import (
     BudgetsQuery,
     EstimateQuery,
@@ -18,7 +18,6 @@ from .ledger.asking import (
     UsageQuery,
     WhoseQuery,
 )
-from .ledger.budgets import Standing
 from .ledger.desk import Desk, Estimate, Now
 from .ledger.exporting import ParquetFile, csv_head, csv_lines
 from .ledger.ledger import Place
@@ -28,12 +27,15 @@ from .ledger.views import (
     BudgetView,
     EstimateView,
     HealthView,
+    MessageView,
     NowView,
     OverviewView,
+    ReadableView,
     RecordsView,
     RecordView,
     SumsView,
     UsageView,
+    budget_of,
     row_of,
 )
 from .metrics import CONTENT_TYPE
@@ -176,7 +178,7 @@ class BudgetsHandler(_Usage, ApiHandler):
         own = self.caller.is_user and mine == Whose(self.caller.name)
         groups = [*self.caller.groups] if own else [mine.group] if mine.group else []
         found = await self.while_connected(self.desk.budgets(mine.owner, groups))
-        self.answer([_budget(one) for one in found])
+        self.answer([budget_of(one) for one in found])
 
 
 class EstimateHandler(_Usage, ApiHandler):
@@ -192,9 +194,40 @@ class EstimateHandler(_Usage, ApiHandler):
         """Name the user and its groups in the query only when acting for another."""
         query: EstimateQuery = self.query
         user, groups = for_whom(self.caller, query.user, query.user_group)
-        self.answer(
-            _estimate(await self.while_connected(self.desk.estimate(query.wish, user, groups)))
-        )
+        entitlements = await self.service.entitlements(user, groups)
+        asked = self.desk.estimate(query.wish, user, groups, entitlements)
+        self.answer(_estimate(await self.while_connected(asked)))
+
+
+class ReadableHandler(_Usage, ApiHandler):
+    """Whose usage may be read."""
+
+    @operation(
+        "Whose usage the caller may read besides its own",
+        Answer("The groups that it manages; all as an administrator.", ReadableView),
+    )
+    async def get(self) -> None:
+        """Find managers in the catalogue, under accounting."""
+        groups = await self.desk.managed(self.caller.name) if self.caller.is_user else []
+        self.answer(ReadableView(groups=groups, all=ADMIN in self.caller.scopes))
+
+
+class MessagesHandler(_Usage, ApiHandler):
+    """What is published of one workload."""
+
+    @operation(
+        "What is published of a workload",
+        Answer(
+            "For each target and month; nothing where no target takes its site.", list[MessageView]
+        ),
+        refusals=(404,),
+    )
+    async def get(self, uid: str) -> None:
+        """Tell the owner, and administrators."""
+        caller = self.caller
+        asked = self.desk.messages(uid, lambda record: may_read(caller, record.owner))
+        found = await self.while_connected(asked)
+        self.answer([MessageView.model_validate(one) for one in found])
 
 
 class OverviewHandler(_Usage, ApiHandler):
@@ -283,25 +316,6 @@ def _now(one: Now) -> NowView:
     )
 
 
-def _budget(stands: Standing) -> BudgetView:
-    budget = stands.budget
-    return BudgetView(
-        name=budget.name,
-        scope=stands.share.scope,
-        subject=stands.share.subject,
-        sites=[*(budget.sites or ())],
-        unit=budget.unit.name,
-        amount=budget.amount,
-        used=stands.used,
-        held=stands.held,
-        left=stands.left,
-        window=str(budget.window),
-        state=stands.state,
-        empty_on=stands.empty_on,
-        room_at=stands.room_at,
-    )
-
-
 def _estimate(found: Estimate) -> EstimateView:
     hours, gib = found.seconds / 3600, found.memory / 2**30
     return EstimateView(
@@ -314,7 +328,7 @@ def _estimate(found: Estimate) -> EstimateView:
         energy_kwh=found.energy.kwh,
         co2e_g=found.energy.co2e_g,
         budgets=[
-            AfterView(**_budget(stands).model_dump(), takes=takes, after=stands.left - takes)
+            AfterView(**budget_of(stands).model_dump(), takes=takes, after=stands.left - takes)
             for stands, takes in found.shares
         ],
         refused=found.refused,
@@ -325,6 +339,8 @@ ROUTES = (
     Route("usage", SumsHandler),
     Route("usage/now", NowHandler),
     Route("usage/records", RecordsHandler),
+    Route("usage/records/{uid}/apel", MessagesHandler),
+    Route("usage/readable", ReadableHandler),
     Route("usage/export", ExportHandler),
     Route("usage/budgets", BudgetsHandler),
     Route("usage/estimate", EstimateHandler),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from farlab_sites.catalogue import Profile, Site
 from farlab_sites.lakes import storage_of
@@ -10,6 +10,7 @@ from farlab_sites.manifest import idle_time, walltime
 from farlab_sites.units import slug
 from pydantic import BaseModel, ConfigDict, Field
 
+from .ledger.views import SiteBudgetView
 from .states import State
 
 
@@ -129,6 +130,15 @@ class DatalakeView(View):
     rse: str = Field(description="Name of the storage element there.")
 
 
+class LinkageView(View):
+    """Whether a user has an account at a site."""
+
+    state: Literal["linked", "not-linked", "cannot-check", "refused", "not-needed"]
+    reason: str = Field(description="Why there is none.")
+    fix: str = Field(description="What to do about it.")
+    link_url: str | None = Field(description="Where an account is linked, if that can be done.")
+
+
 class SiteView(View):
     """A site as a user may use it, and how it is now."""
 
@@ -140,6 +150,8 @@ class SiteView(View):
     open: bool
     reason: str = Field(description="Why it is not open.")
     account: str | None
+    linkage: LinkageView
+    budgets: list[SiteBudgetView] = Field(description="That count there; how they stand.")
     facts: dict[str, Any] = Field(description="What the site says of itself: partitions, queue.")
     age_s: float | None = Field(description="Seconds since it said so.")
     profiles: list[ProfileView]

@@ -18,7 +18,7 @@ from farlab_sites.catalogue import Site
 from .agents import Agents
 from .cleaning import Cleaner
 from .errors import CannotCheckError, ConflictError, NotFoundError, SiteTroubleError
-from .identity.access import Access
+from .identity.access import Access, Admitted
 from .journal import Journal
 from .ledger.recorder import Recorder
 from .limits import admit
@@ -71,12 +71,13 @@ class Workloads:
             if known is not None:
                 return _same(known, request)
             link = await self._links.get(request.site)
-            linkage = await self._access.admit(link.site, request.owner, request.groups)
-            workload = await self._take(request, link.site, linkage.account)
+            admitted = await self._access.admit(link.site, request.owner, request.groups)
+            workload = await self._take(request, link.site, admitted)
         self._submitter.start(workload)
         return workload
 
-    async def _take(self, request: NewWorkload, site: Site, account: str | None) -> Workload:
+    async def _take(self, request: NewWorkload, site: Site, admitted: Admitted) -> Workload:
+        account = admitted.account
         try:
             listeners = await self._open_ports(request, site)
             submission = _submission(request, account)
@@ -89,7 +90,7 @@ class Workloads:
                 submission,
                 lambda crowd: admit(site, request, crowd),
                 request.key,
-                await self._recorder.opening(request, submission["pod"], workload),
+                await self._recorder.opening(request, submission["pod"], workload, admitted.person),
             )
         except BaseException:
             await self._relay.drop(request.uid)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from farlab_hub.apel.naming import fqan
 from farlab_hub.ledger import overview, writing
 from farlab_hub.ledger.closing import begun, closed, told
 from farlab_hub.ledger.energy import Draw, energy
@@ -204,6 +205,12 @@ def test_hours_count_for_one_group():
     assert attributed(None, ["a", "c"]) == "a"
     assert attributed(("x",), ["a"]) == "a"
     assert attributed(None, []) == ""
+    member = "urn:geant:example.org:group:itw:role=member#aai.example.org"
+    any_role = "urn:geant:example.org:group:itw:role=*#aai.example.org"
+    assert attributed((member, "b"), ["a", "b"], [member]) == member
+    assert attributed((any_role,), ["a"], [member]) == any_role
+    assert attributed((member,), ["a"], [member.replace("example.org:", "example.com:")]) == "a"
+    assert fqan(any_role) == "/itw"
 
 
 def test_all_containers_of_a_pod_count():

@@ -13,6 +13,12 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+from farlab_hub.apel.formats import CLOUD
+from farlab_hub.apel.items import Item, Refusal
+from farlab_hub.apel.message import read_message
+from farlab_hub.apel.state import Batch
+from farlab_hub.apel.state import State as Publication
+from farlab_hub.identity.person import Person
 from farlab_hub.models import Change, now
 from farlab_hub.states import State
 from farlab_real.usage_records import record
@@ -36,6 +42,7 @@ MAY = {
     "group": {"alice": 403, "bob": 403, "mara": 200, "otto": 403, "admin": 200},
     "all": {"alice": 403, "bob": 403, "mara": 403, "otto": 403, "admin": 200},
 }
+MEMBER = "urn:geant:example.org:group:itw:role=member#aai.example.org"
 ROLES = ["alice", "bob", "mara", "otto", "admin", "spawner", "scraper", ""]
 OF_SOMEBODY = ["usage", "usage/now", "usage/records", "usage/export", "usage/overview"]
 
@@ -88,6 +95,63 @@ async def test_every_address_as_everybody(told, role):
         expected[path, ""] = 200 if role in allowed else 403 if role else 401
         found[path, ""] = await status(told, path, role)
     assert found == expected
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_everybody_learns_whose_usage_is_theirs_to_read(told, role):
+    path = "usage/readable"
+    if not role:
+        assert await status(told, path, role) == 401
+        return
+    groups = {"mara": ["itw"], "otto": ["other"]}.get(role, [])
+    expected = {"groups": groups, "all": role == "admin"}
+    assert await get(told, path, role) == expected
+
+
+TARGETS = """
+publishing:
+  - {name: apel, records: cloud, names: global, folder: out}
+  - {name: slurm, records: jobs, sites: [vega], names: global, folder: out2}
+"""
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_what_is_published_of_a_workload_as_everybody(told, place, role):
+    place.catalogue.write_text(
+        place.catalogue.read_text().replace(
+            "name: vega\n", "name: vega\n    accounting: {name: V}\n", 1
+        )
+        + TARGETS
+    )
+    uid = record(0).uid  # alice's, at vega
+    allowed = 200 if role in ("alice", "admin") else 403 if role else 401
+    assert await status(told, f"usage/records/{uid}/apel", role) == allowed
+    assert await status(told, f"usage/records/{record(99).uid}/apel", "alice") == 404
+    if allowed != 200:
+        return
+    cloud, job = await get(told, f"usage/records/{uid}/apel", role)
+    assert (cloud["target"], cloud["records"], cloud["problem"]) == ("apel", "cloud", "")
+    [entry] = read_message(cloud["text"]).entries
+    assert (entry.fields["VMUUID"], entry.fields["SiteName"]) == (uid, "V")
+    assert (job["target"], job["text"]) == ("slurm", "")
+    assert "benchmark" in job["problem"]
+
+
+async def test_records_name_their_owner_to_the_world(place, monkeypatch):
+    running = await place.start()
+
+    async def person(name: str, groups: Any) -> Person:
+        return Person(name, tuple(groups), "https://aai.example.org", "4711", (MEMBER,))
+
+    monkeypatch.setattr(running.service.people, "person", person)
+    text = place.catalogue.read_text()
+    place.catalogue.write_text(text.replace("groups: [itw]", f'groups: ["{MEMBER}"]', 1) + TARGETS)
+    uid = await place.submitted(site="vega", groups=["first"])
+    written = await running.service.recorder.ledger.get(uid)
+    assert written.issuer_subject == "4711@https://aai.example.org"
+    assert written.vo == MEMBER
+    place.sites[written.site].run(uid)
+    await running.api.state(uid, "starting")
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -232,6 +296,22 @@ async def test_the_ledgers_health(told):
     assert found["duplicates"][0]["job_id"] == "1000"
     assert len(found["duplicates"][0]["uids"]) == 2
     assert found["rejects"][0]["problem"] == "cores 1e9"
+    assert found["publication"] == []
+
+
+async def test_health_tells_of_the_publication(told, place):
+    month = f"{datetime.now(UTC):%Y-%m}"
+    refusal = Refusal(record(0).uid, "FQAN", "", "is missing", "name a VO")
+    with Publication(place.folder / "state") as state:
+        batch = Batch("m1", "text", "", [(Item(CLOUD, record(0).uid, "text"), b"0")])
+        state.note("apel", month, [batch])
+        state.reject("apel", month, [refusal])
+        state.failed("apel", "the host does not answer")
+    [row] = (await get(told, "usage/health", "admin"))["publication"]
+    assert row == {
+        "target": "apel", "month": month, "records": 1, "messages": 0, "waiting": 1,
+        "last_sent": None, "rejected": 1, "failure": "the host does not answer",
+    }  # fmt: skip
 
 
 async def scraped(running: Any) -> dict[tuple[str, str], float]:

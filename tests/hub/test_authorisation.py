@@ -51,6 +51,10 @@ ALLOWED = {
     ("GET", "usage/export"): {"owner": 200, "stranger": 200, "admin": 200, "spawner": 403},
     ("GET", "usage/budgets"): {"owner": 200, "stranger": 200, "admin": 200, "spawner": 403},
     ("GET", "usage/estimate"): {"owner": 400, "stranger": 400, "admin": 400, "spawner": 400},
+    ("GET", "usage/readable"): {"owner": 200, "stranger": 200, "admin": 200, "spawner": 200},
+    ("GET", "usage/records/{uid}/apel"): {
+        "owner": 200, "stranger": 403, "admin": 200, "spawner": 403,
+    },
     ("GET", "usage/overview"): {"owner": 200, "stranger": 200, "admin": 200, "spawner": 403},
     ("GET", "usage/health"): {"owner": 403, "stranger": 403, "admin": 200, "spawner": 403},
     ("GET", "metrics"): {"owner": 403, "stranger": 403, "admin": 200, "spawner": 403},

@@ -13,6 +13,7 @@ from farlab_hub.identity.audit import Audit
 from farlab_hub.identity.linkage import must_be_usable
 from farlab_hub.identity.mapping import Mapping
 from farlab_hub.identity.person import GivenPeople, Person
+from farlab_hub.identity.view import Identity
 from farlab_sites.catalogue import Site
 from farlab_sites.entitlements import among
 from hypothesis import given
@@ -135,9 +136,9 @@ async def test_nothing_starts_where_the_login_matters_and_is_not_known(tmp_path)
     for accounts in ({"claim": {}}, {"vo": {MEMBER: "itw001"}}):
         with pytest.raises(CannotCheckError):
             await access.admit(site(accounts), "marie", ["staff"])
-        account, why = await access.standing(site(accounts), seen)
-        assert account is None
-        assert "the hub does not answer" in why
+        shown = await Identity(None, access, Mapping(), None, None).at(site(accounts), seen)
+        assert (shown.state, shown.account, shown.open) == ("cannot-check", None, False)
+        assert "the hub does not answer" in shown.reason
     assert (await access.admit(site(None), "marie", [])).account is None
     assert (
         await access.admit(site({"vo": {"staff": "st01"}}), "marie", ["staff"])

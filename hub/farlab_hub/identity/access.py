@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from farlab_sites.catalogue import Site
 
-from ..errors import CannotCheckError, ForbiddenError, HubServiceError
+from ..errors import CannotCheckError, ForbiddenError
 from .entitlements import asks_for_entitlements
 from .linkage import Linkage
 from .mapping import Mapping
 from .person import People, Person
-from .words import not_a_member, of_error
+from .words import not_a_member
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,27 @@ class Seen:
     trouble: CannotCheckError | None = None
 
 
+@dataclass(frozen=True)
+class Admitted:
+    """Who may start something at a site, and as whom it runs there."""
+
+    person: Person
+    linkage: Linkage
+
+    @property
+    def account(self) -> str | None:
+        """The site's local account."""
+        return self.linkage.account
+
+
 class Access:
     """Puts together who a user is and which account that is at a site."""
 
     def __init__(self, people: People, mapping: Mapping) -> None:
         self._people, self._mapping = people, mapping
 
-    async def admit(self, site: Site, user: str, groups: Collection[str]) -> Linkage:
-        """Return as whom a user's new workload runs; asked anew.
+    async def admit(self, site: Site, user: str, groups: Collection[str]) -> Admitted:
+        """Return who a user is and as whom its new workload runs; asked anew.
 
         Raises `ForbiddenError`, `NotLinkedError`, `CannotCheckError`: nothing may start.
         """
@@ -38,7 +51,7 @@ class Access:
         if not site.open_to(person.groups, person.entitlements):
             reason, fix = not_a_member(site)
             raise ForbiddenError(f"{user} may not use {site.title}: {reason}", fix)
-        return await self._mapping.account(site, person, fresh=True)
+        return Admitted(person, await self._mapping.account(site, person, fresh=True))
 
     async def who(self, site: Site, user: str, groups: Collection[str]) -> Person:
         """Return who a user is; without the login where that is not known and not needed."""
@@ -53,15 +66,6 @@ class Access:
             return Seen(await self._people.person(user, groups))
         except CannotCheckError as error:
             return Seen(Person(user, tuple(groups)), error)
-
-    async def standing(self, site: Site, seen: Seen) -> tuple[str | None, str]:
-        """Return a user's account at a site, or why there is none; both may be minutes old."""
-        try:
-            if seen.trouble is not None and needs_login(site):
-                raise seen.trouble
-            return (await self._mapping.account(site, seen.person)).account, ""
-        except HubServiceError as error:
-            return None, of_error(error)
 
 
 def needs_login(site: Site) -> bool:

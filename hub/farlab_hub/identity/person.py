@@ -24,6 +24,11 @@ class Person:
     claims: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     """What the provider said at the login: userinfo and the ID token's claims."""
 
+    @property
+    def global_name(self) -> str:
+        """The person's name in the world, `SUBJECT@ISSUER`; empty without such a login."""
+        return f"{self.subject}@{self.issuer}" if self.subject and self.issuer else ""
+
 
 class People(Protocol):
     """Knows persons by the hub's user names."""

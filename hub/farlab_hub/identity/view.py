@@ -47,7 +47,7 @@ class Identity:
         """Return all that is known of a user; what can't be checked now says so."""
         sites = (await self._catalogue()).sites
         seen = await self._access.seen(user, groups)
-        shown = await asyncio.gather(*(self._site(site, seen) for site in sites))
+        shown = await asyncio.gather(*(self.at(site, seen) for site in sites))
         return IdentityView(
             user=user,
             login=await self._login(user, groups),
@@ -67,7 +67,7 @@ class Identity:
             msg = "the accounts were looked up less than a second ago"
             raise TooManyError(msg, "Ask again in a second.", code="too-often")
         self._asked[user] = now
-        return await self._site(site, await self._access.seen(user, groups), fresh=True)
+        return await self.at(site, await self._access.seen(user, groups), fresh=True)
 
     async def _login(self, user: str, groups: Collection[str]) -> LoginView:
         none = LoginView(
@@ -110,7 +110,8 @@ class Identity:
             )
         return shown
 
-    async def _site(self, site: Site, seen: Seen, *, fresh: bool = False) -> SiteIdentityView:
+    async def at(self, site: Site, seen: Seen, *, fresh: bool = False) -> SiteIdentityView:
+        """Return who a user is at a site; without `fresh` that may be minutes old."""
         shown, person = _unasked(site), seen.person
         try:
             if seen.trouble is not None and needs_login(site):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from farlab_sites.catalogue import Site
 
-from ..errors import HubServiceError
-
 
 def sentence(message: str, fix: str) -> str:
     """Return what is wrong and what to do as people read them.
@@ -14,11 +12,6 @@ def sentence(message: str, fix: str) -> str:
     """
     text = message.strip().rstrip(".")
     return f"{text}. {fix.strip()}".strip() if text else fix.strip()
-
-
-def of_error(error: HubServiceError) -> str:
-    """Return why a mapping gives no account."""
-    return sentence(error.message, error.fix)
 
 
 def not_a_member(site: Site) -> tuple[str, str]:

@@ -31,6 +31,12 @@ def whose(
     raise _refused(f"{caller.name} may not read {what}")
 
 
+def may_read(caller: Caller, owner: str) -> None:
+    """Raise `ForbiddenError` unless the caller may read what is published of a user's workload."""
+    if ADMIN not in caller.scopes and not (caller.is_user and caller.name == owner):
+        raise _refused(f"{caller.name} may not read the usage of another user")
+
+
 def must_be_admin(caller: Caller) -> None:
     """Raise `ForbiddenError` unless the caller is an administrator."""
     if ADMIN not in caller.scopes:

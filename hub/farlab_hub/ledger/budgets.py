@@ -7,7 +7,7 @@ get the last hour.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -52,6 +52,8 @@ class Standing:
     empty_on: float | None
     room_at: float | None
     """When there is room again; None while there is, and where that can't be told."""
+    coming: tuple[tuple[float, float], ...] = ()
+    """Times to come, and what will be left then if nothing else is used; if it was asked for."""
 
     @property
     def budget(self) -> Budget:
@@ -131,6 +133,20 @@ class Budgets:
 
         return await self._ledger.read(work)
 
+    async def of(self, shares: Collection[Share], now: float) -> dict[Share, Standing]:
+        """Return how each of these stands, with the room that comes; those that count now."""
+        if not shares:
+            return {}
+
+        def work(connection: Connection) -> dict[Share, Standing]:
+            return {
+                share: standing(connection, share, now, coming=True)
+                for share in shares
+                if active(share.budget, now)
+            }
+
+        return await self._ledger.read(work)
+
     def admit(
         self,
         connection: Connection,
@@ -184,6 +200,8 @@ def standing(
     share: Share,
     now: float,
     asked: float = 0.0,
+    *,
+    coming: bool = False,
 ) -> Standing:
     """Return how a budget stands for a user or group; `room_at` is for `asked` more units."""
     budget = share.budget
@@ -193,7 +211,8 @@ def standing(
     if used + demand.held + max(asked, SLACK) > budget.amount:
         room_at = _room_at(budget, demand, now, asked)
     empty = _empty_on(budget, demand, now, used)
-    return Standing(share, used, demand.held, empty, room_at)
+    to_come = tuple(_coming(budget, demand, now, used)) if coming else ()
+    return Standing(share, used, demand.held, empty, room_at, to_come)
 
 
 def _demand(connection: Connection, share: Share, now: float) -> Demand:
@@ -257,6 +276,29 @@ def _room_at(budget: Budget, demand: Demand, now: float, asked: float) -> float 
         fits = _used(budget, demand, middle, now) <= most
         early, late = (early, middle) if fits else (middle, late)
     return late
+
+
+def _coming(
+    budget: Budget, demand: Demand, now: float, used: float
+) -> Iterator[tuple[float, float]]:
+    """Yield when old use leaves a rolling window, and what is left from then on.
+
+    Of a window of hours they are full hours from now on: there is never less than is said.
+    """
+    seconds = budget.window.seconds
+    if seconds is None:
+        return
+    step = HOUR if _counts_hours(budget) else DAY
+    begin = now if _counts_hours(budget) else day_of(now) * DAY
+    before = used
+    for number in range(1, int(seconds // step) + 1):
+        if before <= SLACK:
+            return
+        when = begin + number * step
+        after = _used(budget, demand, when, now)
+        if before - after > SLACK:
+            yield when, max(0.0, budget.amount - demand.held - after)
+        before = after
 
 
 def _empty_on(budget: Budget, demand: Demand, now: float, used: float) -> float | None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from farlab_sites.catalogue import Catalogue
+from farlab_sites.accounting import Budget
+from farlab_sites.catalogue import Catalogue, Site
 from farlab_sites.manifest import walltime
 from farlab_sites.profiles import Choice, ChoiceError
 from farlab_sites.wishes import Wish, granted
 from sqlalchemy import Connection
 
+from ..apel.months import Month
+from ..apel.preview import Preview, previews
+from ..apel.state import Published, publication
 from ..errors import BadRequestError, NotFoundError
+from ..identity.person import Person
 from ..links import Links
 from ..models import Workload, now
 from ..store import Store
 from . import overview
-from .budgets import OPEN_END, Standing, cost, over_budget
+from .budgets import OPEN_END, Share, Standing, cost, matching, over_budget
 from .energy import Draw, Energy, energy
 from .ledger import Place, live_until
 from .opening import attributed
@@ -27,6 +34,7 @@ from .rollup import DAY, day_of
 
 HOUR = 3600.0
 PAGE = 5000  # records in one step of an export
+MONTHS = 12  # of which the publication is told
 
 
 @dataclass(frozen=True)
@@ -81,16 +89,18 @@ class Health:
     gaps: list[overview.Gap]
     duplicates: list[overview.Duplicate]
     rejects: list[overview.Rejected]
+    publication: list[Published]
 
 
 class Desk:
     """Answers questions about usage; who may ask them, others check."""
 
-    def __init__(self, store: Store, links: Links, recorder: Recorder) -> None:
+    def __init__(self, store: Store, links: Links, recorder: Recorder, state_dir: Path) -> None:
         self._store = store
         self._links = links
         self._ledger = recorder.ledger
         self._budgets = recorder.budgets
+        self._state_dir = state_dir
 
     async def managed(self, user: str) -> list[str]:
         """Return the groups whose usage a user may read."""
@@ -147,7 +157,16 @@ class Desk:
         budgets = (await self._links.catalogue()).budgets
         return await self._budgets.standings(budgets, now(), owner=owner, groups=groups)
 
-    async def estimate(self, wish: Wish, user: str, groups: Sequence[str]) -> Estimate:
+    async def budgets_at(self, sites: Sequence[Site], person: Person) -> dict[str, list[Standing]]:
+        """Return the budgets that count for a person's new workload at each of these sites."""
+        budgets = (await self._links.catalogue()).budgets
+        shares = {site.name: [*_shares(budgets, site, person)] for site in sites}
+        found = await self._budgets.of({share for some in shares.values() for share in some}, now())
+        return {site: [found[s] for s in some if s in found] for site, some in shares.items()}
+
+    async def estimate(
+        self, wish: Wish, user: str, groups: Sequence[str], entitlements: Collection[str] = ()
+    ) -> Estimate:
         """Return what a choice will use, and whether the budgets have room for it."""
         catalogue = await self._links.catalogue()
         chosen = _granted(catalogue, wish, groups)
@@ -155,7 +174,7 @@ class Desk:
         limit = walltime(chosen.site, chosen.profile, chosen.partition)
         seconds = float(limit or OPEN_END)
         draw = Draw(chosen.size.cpu, gpus, chosen.size.memory)
-        vo = attributed(chosen.site.groups, groups)
+        vo = attributed(chosen.site.groups, groups, entitlements)
         standings = await self._budgets.standings(
             catalogue.budgets,
             now(),
@@ -198,16 +217,36 @@ class Desk:
         return await self._ledger.read(work)
 
     async def health(self) -> Health:
-        """Return how complete the ledger is."""
+        """Return how complete the ledger is, and what of the last year was published."""
         time = now()
+        published = await asyncio.to_thread(publication, self._state_dir, _year_until(time))
         return await self._ledger.read(
             lambda c: Health(
                 sites=overview.last_records(c),
                 gaps=overview.gaps(c, time),
                 duplicates=overview.duplicates(c, time),
                 rejects=overview.rejects(c),
+                publication=published,
             )
         )
+
+    async def messages(self, uid: str, whose: Callable[[UsageRecord], None]) -> list[Preview]:
+        """Return what is published of a workload, to each target; `whose` checks who may know."""
+        record = await self._ledger.get(uid)
+        if record is None:
+            msg = f"there is no usage record {uid}"
+            raise NotFoundError(msg, "Choose one that GET usage/records names.")
+        whose(record)
+        return previews(record, await self._links.catalogue())
+
+
+def _year_until(time: float) -> list[str]:
+    """Return the last twelve months, the newest first."""
+    month = Month.of(time)
+    months = [month]
+    while len(months) < MONTHS:
+        months.append(month := month.previous())
+    return [str(one) for one in months]
 
 
 def _place(record: UsageRecord) -> Place:
@@ -225,6 +264,12 @@ def _now(record: UsageRecord, workload: Workload) -> Now:
         left = max(0.0, workload.walltime - elapsed)
     wait = max(0.0, (started if started is not None else time) - record.submitted)
     return Now(record, workload, elapsed, left, wait)
+
+
+def _shares(budgets: Sequence[Budget], site: Site, person: Person) -> Iterator[Share]:
+    vo = attributed(site.groups, person.groups, person.entitlements)
+    groups = [vo] if vo else []
+    return matching(budgets, owner=person.name, groups=groups, site=site.name)
 
 
 def _asked(stands: Standing, draw: Draw, seconds: float) -> float:

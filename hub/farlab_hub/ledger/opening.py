@@ -6,9 +6,11 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from farlab_sites.entitlements import is_member
 from farlab_sites.manifest import FLAGS, GPU
 from farlab_sites.plugin.quantities import parse_quantity
 
+from ..identity.person import Person
 from ..models import NewWorkload, Workload
 from ..states import State
 from .records import UsageRecord
@@ -16,13 +18,17 @@ from .records import UsageRecord
 _GPU_TYPE = re.compile(r"\bgpu:([A-Za-z0-9_.-]+):\d")
 
 
-def attributed(site_groups: Sequence[str] | None, groups: Sequence[str]) -> str:
+def attributed(
+    site_groups: Sequence[str] | None, groups: Sequence[str], entitlements: Collection[str] = ()
+) -> str:
     """Return the one group that hours are counted for: the one that opened the site, else a first.
 
-    Empty for a user in no group.
+    It has the name by which the catalogue calls it, as budgets and managers have, also where it
+    is an entitlement. Empty for a user in no group.
     """
-    opening = [group for group in site_groups or () if group in groups]
-    return next(iter([*opening, *groups]), "")
+    named = site_groups or ()
+    opening = (one for one in named if one in groups or is_member(one, (), entitlements))
+    return next(opening, next(iter(groups), ""))
 
 
 def opened(
@@ -32,15 +38,15 @@ def opened(
     *,
     account: str | None,
     site_groups: Sequence[str] | None,
-    subject: str = "",
+    person: Person,
 ) -> UsageRecord:
-    """Return the record of a new workload; `subject` is its owner's global name."""
+    """Return the record of a new workload of a person."""
     return _record(
         uid=request.uid,
         owner=request.owner,
-        subject=subject,
+        subject=person.global_name,
         groups=tuple(request.groups),
-        vo=attributed(site_groups, request.groups),
+        vo=attributed(site_groups, request.groups, person.entitlements),
         account=account or "",
         site=request.site,
         kind=request.kind,

@@ -17,6 +17,7 @@ from farlab_sites.carriers import PodStatus
 from sqlalchemy.orm import Session
 
 from ..errors import HubServiceError
+from ..identity.person import Person
 from ..links import Links
 from ..models import NewWorkload, Workload, now
 from ..states import ENDED
@@ -62,7 +63,7 @@ class Recorder:
                 await self.orphaned(ended)
 
     async def opening(
-        self, request: NewWorkload, pod: Mapping[str, Any], workload: Workload, subject: str = ""
+        self, request: NewWorkload, pod: Mapping[str, Any], workload: Workload, person: Person
     ) -> Callable[[Session], None]:
         """Return what takes a new workload into the ledger, in the transaction that takes it.
 
@@ -76,7 +77,7 @@ class Recorder:
             workload.created,
             account=workload.account,
             site_groups=site.groups,
-            subject=subject,
+            person=person,
         )
 
         def take(session: Session) -> None:

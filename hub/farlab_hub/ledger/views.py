@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from .budgets import Standing
 from .queries import By, Used
 
 
@@ -141,6 +142,24 @@ class BudgetView(View):
     room_at: float | None = Field(description="When there is room again, if it is full.")
 
 
+class WeightsView(View):
+    """What an hour of each resource costs in a budget's unit."""
+
+    core: float
+    gpu: float
+    gib: float
+    cpu: float
+
+
+class SiteBudgetView(BudgetView):
+    """A budget that counts at a site."""
+
+    weights: WeightsView
+    coming: list[tuple[float, float]] = Field(
+        description="When old use leaves a rolling window, and what is left from then on."
+    )
+
+
 class AfterView(BudgetView):
     """How a budget stands, and what a choice would leave of it."""
 
@@ -245,6 +264,43 @@ class RejectView(View):
     problem: str
 
 
+class PublishedView(View):
+    """How far a month is with one target."""
+
+    target: str
+    month: str = Field(description="Such as 2026-11.")
+    records: int = Field(description="That the target has.")
+    messages: int = Field(description="That were sent.")
+    waiting: int = Field(description="Messages that could not be sent yet.")
+    last_sent: float | None
+    rejected: int = Field(description="Records that can't be sent as they are.")
+    failure: str = Field(description="Why the last try failed; empty after one that did not.")
+
+    @field_validator("rejected", mode="before")
+    @classmethod
+    def _how_many(cls, value: Any) -> Any:
+        return len(value) if isinstance(value, tuple) else value
+
+
+class MessageView(View):
+    """What a target gets of one workload."""
+
+    target: str
+    month: str
+    records: Literal["cloud", "jobs", "summaries"] = Field(
+        description="In `summaries` it is added to what else the user ran in that month."
+    )
+    text: str = Field(description="The message, as if this were alone in it.")
+    problem: str = Field(description="Why it is not sent; empty if it is.")
+
+
+class ReadableView(View):
+    """Whose usage the caller may read besides its own."""
+
+    groups: list[str] = Field(description="Those that it manages.")
+    all: bool
+
+
 class HealthView(View):
     """How complete the ledger is."""
 
@@ -252,8 +308,37 @@ class HealthView(View):
     gaps: list[GapView]
     duplicates: list[DuplicateView]
     rejects: list[RejectView]
-    publication: list[dict[str, Any]] = Field(
-        default=[], description="What was published of each month, and to whom."
+    publication: list[PublishedView] = Field(
+        description="What was published in the last twelve months, by month and target."
+    )
+
+
+def budget_of(stands: Standing) -> BudgetView:
+    """Return how a budget stands."""
+    budget = stands.budget
+    return BudgetView(
+        name=budget.name,
+        scope=stands.share.scope,
+        subject=stands.share.subject,
+        sites=[*(budget.sites or ())],
+        unit=budget.unit.name,
+        amount=budget.amount,
+        used=stands.used,
+        held=stands.held,
+        left=stands.left,
+        window=str(budget.window),
+        state=stands.state,
+        empty_on=stands.empty_on,
+        room_at=stands.room_at,
+    )
+
+
+def site_budget_of(stands: Standing) -> SiteBudgetView:
+    """Return how a budget stands, with what it takes to tell what a choice would use of it."""
+    return SiteBudgetView(
+        **budget_of(stands).model_dump(),
+        weights=WeightsView.model_validate(stands.budget.unit),
+        coming=[*stands.coming],
     )
 
 
