@@ -17,7 +17,7 @@ KEYCLOAK := $(PYTHON) tests/real/farlab_real/keycloak_build.py
 
 .PHONY: demo test check bench lock lab clean go-builds-begun
 
-demo: .venv/.demo-stamp .venv-rucio/.stamp extensions/.stamp
+demo: .venv/.demo-stamp .venv-rucio/.stamp .venv-alise/.stamp extensions/.stamp
 	$(BIN)/python demo/start.py
 
 test: go-builds-begun .venv/.stamp .venv/.hub5-stamp .venv-rucio/.stamp .venv-rucio-jupyterlab/.stamp .venv-alise/.stamp extensions/.stamp .venv/.packages-stamp

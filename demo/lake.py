@@ -11,7 +11,7 @@ from pathlib import Path
 
 from farlab_real.go_builds import has_versitygw
 from farlab_real.rucio_conf import VENV
-from farlab_real.tutorial_lake import TutorialLake
+from farlab_real.tutorial_lake import RSES, TutorialLake
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("memcached", "postgresql")
@@ -33,7 +33,10 @@ def start_lake(stack: ExitStack, folder: Path) -> TutorialLake | None:
         _install()
         print("DataLake: starting Rucio ...", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
-        return stack.enter_context(TutorialLake(folder, with_store=with_store))
+        lake = stack.enter_context(TutorialLake(folder, with_store=with_store))
+        for rse in RSES:
+            lake.rse_folder(rse).chmod(0o777)  # results come from users' own accounts
+        return lake
     except (subprocess.CalledProcessError, OSError, RuntimeError, AssertionError) as error:
         print(f"DataLake: left out, Rucio could not be installed or started: {error}")
         return None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import pwd
 import re
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from farlab_real.browser import BrowserUser, browser_page
-from farlab_real.hub import REPOSITORY
+from farlab_real.demo import DemoUser, RunningDemo, link_account, log_in
 from farlab_real.kernel import RemoteKernel
-from farlab_real.processes import Process, free_ports, wait_until
+from farlab_real.processes import wait_until
 from farlab_real.user import HubUser
 from playwright.sync_api import Locator, Page, expect
 
@@ -30,13 +29,11 @@ def processes_in(folder: Path) -> list[str]:
 
 @pytest.mark.timeout(1200)
 def test_demo_from_start_to_stop(tmp_path: Path) -> None:
-    folder, port = tmp_path / "demo", free_ports(1)[0]
-    command = [sys.executable, str(REPOSITORY / "demo/start.py")]
-    demo = Process([*command, "--port", str(port), "--folder", str(folder)], tmp_path / "log")
-    demo.start()
-    try:
-        wait_until(lambda: "Farlab is at" in demo.read_log(), "the demo", demo.read_log, 360.0)
-        with HubUser(f"http://127.0.0.1:{port}/", "newcomer").login() as newcomer:
+    with RunningDemo(tmp_path / "log") as demo, browser_page(width=1400) as page:
+        log_in(page, demo, "alice")
+        page.goto(demo.alise)
+        link_account(page, "alice")
+        with DemoUser(demo, "alice").login() as newcomer:
             newcomer.spawn({"profile": "hpc--lab", "partition": "gpu-2-x-a100"})
             newcomer.wait_until_ready()
             names = [item["name"] for item in newcomer.get("api/contents").json()["content"]]
@@ -44,16 +41,15 @@ def test_demo_from_start_to_stop(tmp_path: Path) -> None:
             assert notebooks <= set(names)
             with RemoteKernel(newcomer) as kernel:
                 assert kernel.run("import os; print(os.environ['SLURM_JOB_PARTITION'])") == "gpu\n"
-            with browser_page(width=1400) as page:
-                user = BrowserUser(page, newcomer.hub_url)
-                user.open_lab("newcomer")
-                look_into_the_lake(page)
-                run_the_tutorial(page, newcomer)
-        psutil.Process(demo.pid).send_signal(signal.SIGINT)
-        psutil.Process(demo.pid).wait(90)
-        assert not processes_in(folder)
-    finally:
+                assert kernel.run("import getpass; print(getpass.getuser())") == "alice\n"
+            page.goto(newcomer.url("lab?reset"))
+            BrowserUser(page, demo.url).wait_for_lab()
+            look_into_the_lake(page)
+            run_the_tutorial(page, newcomer)
         demo.stop()
+        assert not processes_in(demo.folder)
+    # The accounts were the demo's alone.
+    assert "alice" not in {one.pw_name for one in pwd.getpwall()}
 
 
 def look_into_the_lake(page: Page) -> None:
@@ -96,7 +92,7 @@ def run_the_tutorial(page: Page, user: HubUser) -> None:
 
     wait_until(saved, "the notebook to be saved")
     outputs = str(code_cells(user))
-    for words in ("climate:t2m is at HPC", "image/png", "user.newcomer:change"):
+    for words in ("climate:t2m is at HPC", "image/png", "user.alice:change"):
         assert words in outputs
 
 

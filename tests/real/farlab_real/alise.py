@@ -17,6 +17,7 @@ import http.cookiejar
 import json
 import os
 import re
+import secrets
 import socket
 import sqlite3
 import ssl
@@ -41,10 +42,8 @@ FORM = re.compile(r'<form[^>]*id="kc-form-login"[^>]*action="([^"]+)"')
 class RunningAlise(Running):
     """An ALISE with one site; `stop` and `start` are an outage, after which it knows its links."""
 
-    site = SITE
-
-    def __init__(self, folder: Path, keycloak: RunningKeycloak) -> None:
-        self._folder, self._keycloak = folder, keycloak
+    def __init__(self, folder: Path, keycloak: RunningKeycloak, *, site: str = SITE) -> None:
+        self._folder, self._keycloak, self.site = folder, keycloak, site
         (folder / ".config").mkdir(parents=True, exist_ok=True)
         (folder / ".config/alise.conf").write_text(self._configuration())
         self.port = free_ports(1)[0]
@@ -68,9 +67,17 @@ class RunningAlise(Running):
     def api_key(self) -> str:
         """Return a new key for the site, got with the token of someone who may have one."""
         token = self._keycloak.site.token("ada")["access_token"]
-        status, answer = self.get(f"/api/v1/target/{SITE}/get_apikey", token)
+        status, answer = self.get(f"/api/v1/target/{self.site}/get_apikey", token)
         assert status == 200, f"no key from ALISE: {status} {answer}"
         return str(answer["apikey"])
+
+    def give_key(self) -> str:
+        """Return a new key, put into ALISE's database: its own call wants a provider on https."""
+        key = secrets.token_hex(16)
+        columns = "ownername TEXT, owneremail TEXT, sub TEXT, iss TEXT, apikey TEXT"
+        self._change(f"CREATE TABLE IF NOT EXISTS apikeys ({columns})")
+        self._change("INSERT INTO apikeys (apikey) VALUES (?)", key)
+        return key
 
     def revoke(self, key: str) -> None:
         """Take a key back; ALISE itself has no way to do that."""
@@ -80,7 +87,7 @@ class RunningAlise(Running):
         """Return ALISE's own answer for someone of the hub's login."""
         digest = hashlib.sha1((issuer or self._keycloak.hub.issuer).encode()).hexdigest()
         who = f"issuer/{digest}/user/{urllib.parse.quote_plus(subject)}"
-        return self.get(f"/api/v1/target/{SITE}/mapping/{who}?apikey={key}")
+        return self.get(f"/api/v1/target/{self.site}/mapping/{who}?apikey={key}")
 
     def get(self, path: str, token: str = "") -> tuple[int, Any]:
         """Return the status and the content of one address."""
@@ -103,7 +110,7 @@ class RunningAlise(Running):
         return visitor
 
     def _change(self, statement: str, *values: str) -> None:
-        with sqlite3.connect(self._folder / f"links_{SITE}.db") as database:
+        with sqlite3.connect(self._folder / f"links_{self.site}.db") as database:
             database.execute(statement, values)
         database.close()
 
@@ -113,7 +120,7 @@ class RunningAlise(Running):
         )
         site, hub = self._keycloak.site, self._keycloak.hub
         own = "internal = True\nusername_claim = preferred_username\n"
-        sections = [_provider(SITE, site) + own + claims, _provider(HUB, hub) + claims]
+        sections = [_provider(self.site, site) + own + claims, _provider(HUB, hub) + claims]
         return "\n".join([*sections, f"[database]\ndb_name = {self._folder}/links\n"])
 
     def _answers(self) -> bool:
@@ -138,12 +145,12 @@ class Visitor:
 
     def link(self, account: str, user: str) -> None:
         """Log in at the site, then at the hub's login, as ALISE's page asks for."""
-        self._login(f"/{SITE}", account)
-        self._login(f"/{SITE}/link/{HUB}", user)
+        self._login(f"/{self._alise.site}", account)
+        self._login(f"/{self._alise.site}/link/{HUB}", user)
 
     def unlink(self) -> None:
         """Take the link away that this visitor has made."""
-        self._page(f"{self._alise.url}/{SITE}/unlink/{HUB}")
+        self._page(f"{self._alise.url}/{self._alise.site}/unlink/{HUB}")
 
     def _login(self, path: str, name: str) -> None:
         page = self._page(f"{self._alise.url}{path}")

@@ -43,12 +43,18 @@ class KeycloakError(AssertionError):
 
 
 class RunningKeycloak(Running):
-    """A Keycloak with the realms `hub` and `site`; `stop` and `start` are an outage."""
+    """A Keycloak with the realms `hub` and `site`; `stop` and `start` are an outage.
 
-    def __init__(self, folder: Path, authority: Authority | None = None) -> None:
+    With `plain` it is on http, which browsers take for as safe as https on their own machine.
+    """
+
+    def __init__(
+        self, folder: Path, authority: Authority | None = None, *, plain: bool = False
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.authority = authority or Authority(folder / "authority")
-        self.url = f"https://127.0.0.1:{free_ports(1)[0]}"
+        self.plain = plain
+        self.url = f"{'http' if plain else 'https'}://127.0.0.1:{free_ports(1)[0]}"
         self._trusted = ssl.create_default_context(cafile=self.authority.ca)
         self.hub, self.site = Realm(self, HUB), Realm(self, SITE)
         self._folder = folder
@@ -64,10 +70,14 @@ class RunningKeycloak(Running):
         wait_until(self._is_up, "Keycloak", self.process.read_log, FIRST_ANSWER_S)
         for realm in (self.hub, self.site):
             realm.make()
+        self.add_users()
+        return self
+
+    def add_users(self) -> None:
+        """Add the users that it has at first."""
         self.hub.add_user("marie", entitlements=(MEMBER,))
         self.hub.add_user("carl")
         self.site.add_user("ada", entitlements=(ALISE_ADMIN,))
-        return self
 
     def stop(self) -> None:
         """Stop it: all that it knew is gone."""
@@ -125,10 +135,12 @@ class RunningKeycloak(Running):
         return True
 
     def _command(self) -> list[str]:
-        certificate, key = self.authority.issue("keycloak")
         port = self.url.rpartition(":")[2]
-        argv = start_command(keycloak(), self._folder)
-        argv += [f"--https-port={port}", f"--hostname={self.url}"]
+        argv = [*start_command(keycloak(), self._folder), f"--hostname={self.url}"]
+        if self.plain:
+            return [*argv, "--http-enabled=true", f"--http-port={port}"]
+        certificate, key = self.authority.issue("keycloak")
+        argv += [f"--https-port={port}"]
         return [
             *argv,
             f"--https-certificate-file={certificate}",
