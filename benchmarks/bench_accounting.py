@@ -1,7 +1,7 @@
 """The usage ledger beside plain SQL: queries of users and groups, and how fast records go in.
 
 The records are those of a busy year: 2,000 users in 20 groups at 5 sites, jobs of minutes to a
-day. `--quick` writes 300,000 of them, the usual run a million, `--full` ten million.
+day. `--quick` writes 100,000 of them, the usual run a million, `--full` ten million.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sqlalchemy import Engine
 YEAR = day_of(time.mktime((2026, 1, 1, 12, 0, 0, 0, 0, 0)))
 USERS, GROUPS = 2000, 20
 SITES = ("vega", "cloud", "htc", "hpc2", "quantum")
-QUICK, USUAL, FULL = 300_000, 1_000_000, 10_000_000
+QUICK, USUAL, FULL = 100_000, 1_000_000, 10_000_000
 BATCH = 20_000
 INSERTS, AT_ONCE = 2000, 50
 

@@ -43,7 +43,7 @@ from farlab_real.prometheus import History, RunningPrometheus
 from sqlalchemy import insert
 from stopping import exit_on_sigterm
 
-QUICK, FULL = (50_000, 10_000), (1_000_000, 100_000)  # records, and pods in the Prometheus
+QUICK, FULL = (20_000, 5_000), (1_000_000, 100_000)  # records, and pods in the Prometheus
 MONTH = Month(2026, 10)
 STEP = 600  # seconds between samples: about as many of each pod as in an hour of a real cluster
 RANGE = f"[{MONTH.end - MONTH.start}s]"
