@@ -18,6 +18,13 @@ from .words import count, duration
 Entry = Mapping[str, Any]
 """One site in the answer of GET /api/sites, or one of its partitions."""
 
+# The words of the panel "Accounts at sites".
+_CLOSED = {
+    "not-linked": ("Not linked", "warn"),
+    "cannot-check": ("Can't check", "off"),
+    "refused": ("Closed to you", "off"),
+}
+
 FRESH_S = 120.0
 """Facts that are older are shown with their age."""
 
@@ -36,16 +43,31 @@ class Moment:
         """The same in UTC."""
         return time.strftime("%H:%M UTC", time.gmtime(self.epoch))
 
+    @property
+    def dated(self) -> str:
+        """The same with its day."""
+        return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.epoch))
 
-def badge_of(site: Site, entry: Entry | None, full: bool) -> tuple[str, str]:
-    """Return the state of a site in one or two words, and its tone."""
+
+def badge_of(entry: Entry | None, full: bool) -> tuple[str, str]:
+    """Return the state of a site in a few words, and its tone."""
     if entry is None:
         return "State unknown", "unknown"
     if entry.get("open"):
         return ("Busy", "warn") if full else ("Available", "ok")
-    # A site that can be reached and may not be used lacks this user's account.
-    linked = site.accounts is None or entry.get("account") or not entry.get("facts")
-    return ("Unavailable", "off") if linked else ("Not linked", "warn")
+    return _CLOSED.get(linkage_of(entry)[0], ("Unavailable", "off"))
+
+
+def linkage_of(entry: Entry | None) -> tuple[str, str]:
+    """Return why a site is closed to the user, and where an account is linked if that helps."""
+    said = (entry or {}).get("linkage")
+    if not isinstance(said, Mapping):
+        return "", ""
+    why = str(said.get("reason") or "").strip().rstrip(".")
+    if not why or not str((entry or {}).get("reason")).startswith(why):
+        return "", ""  # it is closed for another reason
+    state, url = str(said.get("state")), str(said.get("link_url") or "")
+    return state, url if state == "not-linked" and url.startswith(("https://", "http://")) else ""
 
 
 def is_full(partitions: Sequence[Entry]) -> bool:

@@ -10,6 +10,7 @@ from farlab_sites.manifest import walltime
 from farlab_sites.profiles import UNLISTED, profile_slug
 from farlab_sites.units import slug
 
+from .budgets import Left, as_json, budgets_of
 from .endings import Ending
 from .facts import (
     Entry,
@@ -18,6 +19,7 @@ from .facts import (
     account_of,
     badge_of,
     is_full,
+    linkage_of,
     live_facts,
     offered,
     soonest,
@@ -26,6 +28,16 @@ from .options import OTHER, PROFILE_FIELD, Options, field_name
 from .words import duration, limit_of
 
 KINDS = {"cloud": "Cloud", "hpc": "HPC", "htc": "HTC", "quantum": "Quantum"}
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What a size, or a partition, allocates; `seconds` is how long at most."""
+
+    cores: float = 0.0
+    gib: float = 0.0
+    gpus: int = 0
+    seconds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class Item:
     hint: str = ""  # live facts about it
     start: Moment | None = None  # when the batch system expects to start a job with it
     limit: str = ""  # how long a server may run with it
+    takes: Takes | None = None
 
     @property
     def about(self) -> str:
@@ -95,6 +108,7 @@ class ProfileView:
     image: Select
     other: OtherImage | None
     limit: str
+    takes: Takes  # without a partition
 
 
 @dataclass(frozen=True)
@@ -111,11 +125,18 @@ class Card:
     badge: str
     tone: str  # ok | warn | off | unknown: the badge's colour
     reason: str  # why it can't be chosen
+    link_url: str  # where an account is linked, if that is all that it lacks
     account: str
+    budgets: tuple[Left, ...]
     facts: tuple[str, ...]
     start: Moment | None  # when the batch system expects to start a job, if none can start now
     profile_field: str
     profiles: tuple[ProfileView, ...]
+
+    @property
+    def budgets_json(self) -> str:
+        """The budgets for the page's script."""
+        return as_json(self.budgets)
 
 
 @dataclass(frozen=True)
@@ -185,7 +206,7 @@ def _card(site: Site, entry: Entry | None, options: Options) -> Card:
     usable = entry is None or bool(entry.get("open"))
     partitions = offered(site, entry)
     full = is_full(partitions)
-    badge, tone = badge_of(site, entry, full)
+    badge, tone = badge_of(entry, full)
     return Card(
         name=site.name,
         title=site.title,
@@ -197,7 +218,9 @@ def _card(site: Site, entry: Entry | None, options: Options) -> Card:
         badge=badge,
         tone=tone,
         reason="" if usable or entry is None else str(entry.get("reason") or "It is closed now."),
+        link_url=linkage_of(entry)[1],
         account=account_of(site, entry),
+        budgets=budgets_of(entry),
         facts=live_facts(partitions, (entry or {}).get("age_s")),
         start=soonest(partitions) if full else None,
         profile_field=f"{PROFILE_FIELD}{site.name}",
@@ -224,7 +247,10 @@ def _profile(
 ) -> ProfileView:
     """Return one profile with its selects, the last choice selected."""
     name = profile_slug(site, profile)
-    sizes = [Item(slug(size.title), size.title) for size in profile.sizes]
+    sizes = [
+        Item(slug(one.title), one.title, takes=Takes(one.cpu, one.memory / 2**30))
+        for one in profile.sizes
+    ]
     images = [Item(slug(image.title), image.title) for image in profile.images]
     if profile.other_image:
         images.append(Item(OTHER, "Other image …"))
@@ -250,6 +276,7 @@ def _profile(
         image=_options(name, "image", "Image", images, image),
         other=_other(site, profile, name, free_text) if profile.other_image else None,
         limit=limit_of(walltime(site, profile, None)),
+        takes=Takes(seconds=walltime(site, profile, None)),
     )
 
 
@@ -264,12 +291,14 @@ def _options(profile: str, option: str, label: str, items: list[Item], wanted: s
 def _partition(site: Site, profile: Profile, partition: Partition, facts: Sequence[Entry]) -> Item:
     """Return a partition's entry with what is known about it now."""
     hint, start = about_partition(partition, facts)
+    seconds = walltime(site, profile, partition)
     return Item(
         slug(partition.title),
         partition.title,
         hint=hint,
         start=start,
-        limit=limit_of(walltime(site, profile, partition)),
+        limit=limit_of(seconds),
+        takes=Takes(gpus=partition.gpus, seconds=seconds),
     )
 
 

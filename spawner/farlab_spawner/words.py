@@ -22,6 +22,11 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
+def figure(number: float) -> str:
+    """Return a number with four digits that matter, as the form's script writes it."""
+    return f"{float(f'{number:.4g}'):.15g}"
+
+
 def limit_of(seconds: int | None) -> str:
     """Return how long a server may run."""
     return f"ends after {duration(seconds)}" if seconds else "no time limit"

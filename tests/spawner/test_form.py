@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from farlab_sites.catalogue import Catalogue
 from farlab_spawner.endings import Ending
-from farlab_spawner.form import Card, FormRequest, FormView, ProfileView, form_view
+from farlab_spawner.form import Card, FormRequest, FormView, ProfileView, Takes, form_view
 
 IN = ["intertwin"]
+LINK = "https://alise.example.org/vega"
 
 
 def entry(name: str, **changes: Any) -> dict[str, Any]:
@@ -139,10 +140,65 @@ def test_site_that_is_down_is_shown_and_closed(catalogue: Catalogue) -> None:
 
 
 def test_site_without_an_account_says_so(catalogue: Catalogue) -> None:
-    unlinked = entry("vega", open=False, reason="ada has no account at Vega HPC. Ask ...")
+    why = "ada has no account at Vega HPC"
+    linkage = {"state": "not-linked", "reason": why, "fix": "Ask ...", "link_url": LINK}
+    unlinked = entry("vega", open=False, reason=f"{why}. Ask ...", linkage=linkage)
     vega = card(view(catalogue, facts={"vega": unlinked}), "vega")
     assert (vega.open, vega.badge, vega.tone) == (False, "Not linked", "warn")
     assert "no account at Vega" in vega.reason
+    assert vega.link_url == LINK
+
+
+@pytest.mark.parametrize(
+    ("linkage", "badge"),
+    [
+        ({"state": "cannot-check", "link_url": LINK}, "Can't check"),
+        ({"state": "refused", "link_url": LINK}, "Closed to you"),
+        ({"state": "not-linked", "link_url": "javascript:alert(1)"}, "Not linked"),
+        ({"state": "not-linked", "link_url": LINK, "reason": "another"}, "Unavailable"),
+        ("nonsense", "Unavailable"),
+    ],
+)
+def test_a_link_is_offered_only_where_it_helps(
+    catalogue: Catalogue, linkage: Any, badge: str
+) -> None:
+    why = "it is so."
+    said = {"reason": why, **linkage} if isinstance(linkage, dict) else linkage
+    closed = entry("vega", open=False, reason=f"{why} Do this.", linkage=said)
+    vega = card(view(catalogue, facts={"vega": closed}), "vega")
+    assert (vega.badge, vega.link_url) == (badge, "")
+
+
+BUDGET = {
+    "name": "monthly", "scope": "user", "subject": "ada", "unit": "core-hours", "amount": 50.0,
+    "left": 12.5, "window": "30 days", "state": "ok", "room_at": None, "coming": [],
+    "weights": {"core": 1.0, "gpu": 0.0, "gib": 0.0, "cpu": 0.0},
+}  # fmt: skip
+
+
+def test_budgets_left(catalogue: Catalogue) -> None:
+    soon = time.time() + 86400
+    full = {"name": "shared", "scope": "group", "subject": "itw", "left": 0, "state": "full"}
+    budgets = [BUDGET, BUDGET | full | {"room_at": soon}, {"name": "nonsense"}, None]
+    one, two = card(
+        view(catalogue, facts={"cloud": entry("cloud", budgets=budgets)}), "cloud"
+    ).budgets
+    assert one.text == "12.5 of 50 core-hours left (monthly)"
+    assert one.room is None
+    assert two.text == "0 of 50 core-hours left (shared, itw)"
+    assert two.room is not None
+    assert two.room.dated.startswith(time.strftime("%Y-%m-%d", time.gmtime(soon)))
+
+
+def test_what_choices_take(catalogue: Catalogue) -> None:
+    gpu = profile(card(view(catalogue), "vega"), "vega--gpu")
+    assert gpu.size.items[0].takes == Takes(cores=8, gib=64)
+    assert gpu.partition is not None
+    assert [item.takes for item in gpu.partition.items] == [
+        Takes(gpus=1, seconds=8 * 3600),
+        Takes(gpus=2, seconds=4 * 3600),
+    ]
+    assert gpu.takes == Takes(seconds=8 * 3600)
 
 
 def test_form_without_facts_is_a_form(catalogue: Catalogue) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -99,6 +100,27 @@ def test_sites_are_one_group_of_radio_buttons(page: Page) -> None:
 def test_closed_site_says_why_and_offers_nothing(page: Page) -> None:
     assert "no account" in page.text
     assert not [s for s in page.all("select") if "vega" in (s["name"] or "")]
+
+
+def test_linking_and_budgets_are_shown_and_escaped(catalogue: Catalogue) -> None:
+    link = "https://alise.example.org/vega?" + EVIL
+    linkage = {"state": "not-linked", "reason": "no account", "link_url": link}
+    budget = {
+        "name": EVIL, "scope": "user", "subject": "ada", "unit": "core-hours", "amount": 50,
+        "left": 12.5, "window": "30 days", "state": "warn", "room_at": None, "coming": [[1, 2]],
+        "weights": {"core": 1, "gpu": 0, "gib": 0, "cpu": 0},
+    }  # fmt: skip
+    facts = {
+        "cloud": FACTS["cloud"] | {"budgets": [budget]},
+        "vega": FACTS["vega"] | {"linkage": linkage},
+    }
+    page = Page(form_html(form_view(FormRequest(catalogue.open_to(["intertwin"]), facts))))
+    [anchor] = page.all("a", href=link)
+    assert anchor["rel"] == "noopener noreferrer"
+    assert "12.5 of 50 core-hours left" in page.text
+    [site] = page.all("div", **{"data-site": "cloud"})
+    assert json.loads(site["data-budgets"] or "")[0]["name"] == EVIL
+    assert len(page.all("script")) == 2
 
 
 def test_profiles_of_a_site_are_a_group(open_page: Page) -> None:

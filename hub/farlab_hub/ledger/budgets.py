@@ -180,7 +180,7 @@ def over_budget(stands: Standing, asked: float) -> TooManyError:
     share = stands.share
     whose = "you have" if share.scope == "user" else f"the group {share.subject} has"
     unit = budget.unit.name
-    msg = f"it may use {asked:.4g} {unit}, and {whose} {stands.left:.4g} left of "
+    msg = f"this may use {asked:.4g} {unit}, and {whose} {stands.left:.4g} left of "
     msg += f"{budget.amount:.4g} ({budget.name}, {budget.window})"
     return TooManyError(msg, refusal_fix(stands, asked), code="over-budget")
 

@@ -35,6 +35,72 @@
     return given.find(Boolean) || profile.dataset.limit;
   }
 
+  function figure(number) {
+    return String(Number(number.toPrecision(4)));
+  }
+
+  function units(number, unit) {
+    return figure(number) + " " + (figure(number) === "1" ? unit.replace(/s$/, "") : unit);
+  }
+
+  function moment(epoch) {
+    return new Date(epoch * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  }
+
+  // What the choice allocates, and for how many hours at most; 0: without an end.
+  function taken(profile) {
+    const chosen = [...profile.querySelectorAll("select")]
+      .map((select) => select.selectedOptions[0].dataset)
+      .concat([...profile.querySelectorAll('input[type="hidden"]')].map((only) => only.dataset));
+    const sum = (name) => chosen.reduce((sofar, data) => sofar + Number(data[name] || 0), 0);
+    const partition = chosen.find((data) => data.seconds);
+    const seconds = Number((partition || profile.dataset).seconds || 0);
+    return { core: sum("cores"), gpu: sum("gpus"), gib: sum("gib"), hours: seconds / 3600 };
+  }
+
+  // The hub's service decides when the server is started; without an end it counts an hour.
+  function costOf(budget, { core, gpu, gib, hours }) {
+    const { weights } = budget;
+    const hourly = weights.core * core + weights.gpu * gpu + weights.gib * gib + weights.cpu * core;
+    return hourly * (hours || 1);
+  }
+
+  function about(budget, use) {
+    const cost = costOf(budget, use);
+    const name = budget.group ? budget.name + ", " + budget.group : budget.name;
+    const left = figure(budget.left) + " of " + units(budget.amount, budget.unit) + " left (" + name + ")";
+    const own = ["core-hours", "gpu-hours"].includes(budget.unit) ? "" : (use.hours ? "takes up to " : "takes in each hour ") + units(cost, budget.unit) + "; ";
+    if (cost > budget.left + 1e-6) return { tone: "off", text: "No room: " + own + left + ". " + roomFor(budget, cost) };
+    const isNearlyUsed = cost > 0 && budget.amount - budget.left + cost >= 0.8 * budget.amount;
+    if (isNearlyUsed) return { tone: "warn", text: own + left + "; after it over 80 % may be used" };
+    return { tone: "ok", text: own + left };
+  }
+
+  function roomFor(budget, cost) {
+    if (cost > budget.amount) return "It is more than the whole budget: choose less.";
+    const later = budget.coming.find(([, left]) => cost <= left + 1e-6);
+    return later ? "There is room from " + moment(later[0]) + ", or for less." : "Choose less, or end something that runs.";
+  }
+
+  function showUse(site, profile) {
+    const list = document.getElementById("fl-use");
+    const use = taken(profile);
+    const hours = use.hours || 1;
+    const parts = [units(use.core * hours, "core-hours")];
+    if (use.gpu) parts.push(units(use.gpu * hours, "GPU-hours"));
+    const total = (use.hours ? "will use up to " : "will use in each hour ") + parts.join(" and ");
+    const budgets = JSON.parse(site.dataset.budgets || "[]").map((budget) => about(budget, use));
+    const lines = [{ tone: "", text: total }, ...budgets].map(({ tone, text }) => {
+      const line = document.createElement("li");
+      line.textContent = text;
+      if (tone) line.className = "is-" + tone;
+      return line;
+    });
+    const said = lines.map((line) => line.outerHTML).join("");
+    if (list.innerHTML !== said) list.replaceChildren(...lines);
+    list.hidden = false;
+  }
+
   // The server checks again; `pattern` is not used because browsers read it by stricter rules.
   function wrongWith(other) {
     const image = other.value.trim();
@@ -85,6 +151,7 @@
     where.textContent = site.dataset.title + " · " + profile.dataset.title;
     summary.replaceChildren(where, [...parts, limitOf(profile)].join(" · "));
     summary.hidden = false;
+    showUse(site, profile);
     start.textContent = "Start";
   }
 
