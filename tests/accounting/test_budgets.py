@@ -62,6 +62,23 @@ def test_hours_are_counted_to_the_second(engine):
     assert found.room_at == pytest.approx(at("2026-11-26 15:00"), abs=2)
 
 
+def coming(engine: Engine, which: Budget) -> Any:
+    with engine.begin() as connection:
+        return standing(connection, Share(which, "user", "alice"), NOW, coming=True).coming
+
+
+def test_the_room_to_come_is_told(engine):
+    write(engine, job(0, "2026-11-20 00:00", 24), job(1, "2026-11-26 02:00", 4))
+    assert coming(engine, budget(amount=40)) == (
+        (at("2026-12-20 00:00"), 36.0),
+        (at("2026-12-26 00:00"), 40.0),
+    )
+    hours = coming(engine, budget(amount=40, window="12 hours"))
+    assert [when for when, _ in hours] == [NOW + n * HOUR for n in (3, 4, 5, 6)]
+    assert [left for _, left in hours] == pytest.approx([37, 38, 39, 40])
+    assert coming(engine, budget(window={"from": "2026-01-01", "to": "2026-12-31"})) == ()
+
+
 def test_an_allocation_counts_between_its_days(engine):
     year = budget(window={"from": "2026-01-01", "to": "2026-12-31"})
     write(engine, job(0, "2025-12-31 22:00", 5), job(1, "2026-06-01 10:00", 20))
