@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import yaml
 from farlab_real.browser import browser_page
 from farlab_real.lab import RunningLab
 from farlab_real.plugin import RunningPlugin
+from farlab_real.processes import wait_until
 from playwright.sync_api import Locator, Page, expect
 
 PROFILE = {
@@ -28,15 +30,19 @@ BUDGET = {"name": "monthly", "users": ["*"], "unit": "core-hours", "window": "30
 def lab(tmp_path: Path) -> Iterator[RunningLab]:
     with RunningPlugin(tmp_path / "plugin", {"local": {}}) as plugin:
         site = {"name": "here", "title": "Here", "kind": "cloud", "carrier": plugin.carrier}
-        watts = {"watts": {"core": 10}, "grid": 300}
+        accounting = {"name": "HERE", "watts": {"core": 10}, "grid": 300}
+        target = {"name": "apel", "records": "cloud", "folder": str(tmp_path / "queue")}
         catalogue = tmp_path / "sites.yaml"
         described = {
-            "sites": [{**site, "profiles": [PROFILE], "accounting": watts}],
+            "sites": [{**site, "profiles": [PROFILE], "accounting": accounting}],
             "budgets": [{**BUDGET, "amount": 3}],
+            "accounting": {"managers": {"crew": [getpass.getuser()]}},
+            "publishing": [target],
         }
         catalogue.write_text(yaml.safe_dump(described))
         option = f"--FarlabServerApp.catalogue={catalogue}"
-        with RunningLab(tmp_path / "lab", {}, option) as running:
+        groups = "--FarlabServerApp.groups=crew"
+        with RunningLab(tmp_path / "lab", {}, option, groups) as running:
             yield running
 
 
@@ -62,6 +68,7 @@ def test_a_kernels_hours_are_seen_while_it_runs_and_after(lab: RunningLab, tmp_p
         # It may use two cores for an hour, of three core hours.
         expect(screen.get_by_role("region", name="Budgets")).to_contain_text("of 3 core-hours used")
 
+        wait_until(lambda: has_started(lab), "the kernel's job to start")
         lab.call("DELETE", f"farlab/api/workloads/{workload['uid']}")
         history = screen.get_by_role("region", name="History")
         ended = history.get_by_role("row").filter(has_text="here small")
@@ -76,6 +83,29 @@ def test_a_kernels_hours_are_seen_while_it_runs_and_after(lab: RunningLab, tmp_p
         text = download.value.path().read_text()
         assert workload["uid"] in text
         assert "core" in text.splitlines()[0]
+
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        ended.get_by_role("button", name="Show what is published of job").press("Enter")
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("APEL-cloud-message: v0.4")
+        expect(dialog).to_contain_text(f"VMUUID: {workload['uid']}")
+        expect(dialog).to_contain_text("SiteName: HERE")
+        dialog.get_by_role("button", name="Copy").click()
+        expect(dialog).to_be_hidden()
+        assert f"VMUUID: {workload['uid']}" in page.evaluate("navigator.clipboard.readText()")
+
+        # As its manager, the group's usage: all of it is this user's.
+        page.get_by_label("Whose usage").select_option(label="The group crew")
+        users = screen.get_by_role("region", name="Users")
+        expect(users).to_contain_text(getpass.getuser())
+        starts = screen.get_by_role("region", name="Starts")
+        expect(starts).to_contain_text("here")
+        expect(history.get_by_role("row").filter(has_text="here small")).to_have_count(1)
+
+
+def has_started(lab: RunningLab) -> bool:
+    """Say whether what lives counts already."""
+    return all(one["started"] is not None for one in lab.call("GET", "farlab/api/usage/now"))
 
 
 def again(screen: Locator) -> None:

@@ -7,6 +7,7 @@ import type {
   IReadable,
   IRunning,
   IUsage,
+  IUsageMessage,
   IUsageRecords,
   Whose
 } from './usageTypes.js';
@@ -57,6 +58,11 @@ export class UsageClient {
   /** Whose usage the user may read. */
   readable(): Promise<IReadable> {
     return this._http.get('usage/readable');
+  }
+
+  /** What is published of a workload, to each receiver. */
+  messages(uid: string): Promise<IUsageMessage[]> {
+    return this._http.get(`usage/records/${encodeURIComponent(uid)}/apel`);
   }
 
   /** The address of all records of a span, as a file. */

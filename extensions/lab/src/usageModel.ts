@@ -9,6 +9,7 @@ import type {
   IReadable,
   IRunning,
   IUsage,
+  IUsageMessage,
   IUsageRecord,
   Quantity,
   Whose
@@ -188,6 +189,11 @@ export class UsageModel extends Observable {
     this._cursor = null;
     this._history = NO_HISTORY;
     await this.readMore();
+  }
+
+  /** What is published of a workload. Rejects with a `FarlabError`. */
+  messages(uid: string): Promise<IUsageMessage[]> {
+    return this._client.messages(uid);
   }
 
   /** The address of the span's records, as a file. */

@@ -150,13 +150,38 @@ export interface IOverview {
   active_users: { day: number; week: number; month: number };
 }
 
+/** How far a month is with one receiver of records. */
+export interface IPublished {
+  target: string;
+  month: string;
+  records: number;
+  messages: number;
+  /** Messages that could not be sent yet. */
+  waiting: number;
+  last_sent: number | null;
+  /** Records that can't be sent as they are. */
+  rejected: number;
+  /** Why the last try failed; empty after one that did not. */
+  failure: string;
+}
+
+/** What a receiver gets of one workload. */
+export interface IUsageMessage {
+  target: string;
+  month: string;
+  records: 'cloud' | 'jobs' | 'summaries';
+  text: string;
+  /** Why it is not sent; empty if it is. */
+  problem: string;
+}
+
 /** How complete the ledger is; for administrators. */
 export interface IHealth {
   sites: { site: string; heartbeat: number; live: number }[];
   gaps: { uid: string; owner: string; site: string; problem: string }[];
   duplicates: { site: string; job_id: string; uids: string[] }[];
   rejects: { time: number; site: string; uid: string; problem: string }[];
-  publication: Record<string, string | number | null>[];
+  publication: IPublished[];
 }
 
 /** Whose usage the user may read besides their own. */

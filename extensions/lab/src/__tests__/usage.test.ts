@@ -9,6 +9,7 @@ import { spanOf, stepOf, stepsOf } from '../usageSpans.js';
 import { figureText } from '../usageText.js';
 import type {
   IUsage,
+  IUsageMessage,
   IUsageRecord,
   IUsageRecords,
   IUsageRow,
@@ -142,6 +143,10 @@ class FakeClient implements Omit<UsageClient, '_http'> {
 
   health(): Promise<never> {
     return Promise.reject(DOWN);
+  }
+
+  messages(): Promise<IUsageMessage[]> {
+    return Promise.resolve([]);
   }
 
   readable(): Promise<{ groups: string[]; all: boolean }> {

@@ -67,14 +67,29 @@ export function UsageHealth({ health, trans }: IUsageHealthProps): JSX.Element {
 }
 
 function Publication({ health, trans }: IUsageHealthProps): JSX.Element {
-  const names = Object.keys(health.publication[0] ?? {});
   return (
     <UsageTable
       title={trans.__('Published')}
-      columns={names}
-      rows={health.publication.map(row =>
-        names.map(name => String(row[name] ?? ''))
-      )}
+      columns={[
+        trans.__('Target'),
+        trans.__('Month'),
+        trans.__('Records'),
+        trans.__('Messages'),
+        trans.__('Waiting'),
+        trans.__('Last sent'),
+        trans.__('Rejected'),
+        trans.__('Failure')
+      ]}
+      rows={health.publication.map(one => [
+        one.target,
+        one.month,
+        figureText(one.records),
+        figureText(one.messages),
+        figureText(one.waiting),
+        one.last_sent === null ? trans.__('never') : momentOf(one.last_sent),
+        figureText(one.rejected),
+        one.failure
+      ])}
     />
   );
 }

@@ -1,5 +1,6 @@
 import { Button } from '@jupyterlab/ui-components';
 
+import { showMessages } from '../usageDialog.js';
 import { endText, figureText, momentOf, recordSpan } from '../usageText.js';
 import type { IUsageRecord } from '../usageTypes.js';
 import { Failure } from './Failure.js';
@@ -63,7 +64,8 @@ function Records({ model, records, trans }: IRecordsProps): JSX.Element {
     trans.__('Ran'),
     trans.__('Cores'),
     trans.__('GPUs'),
-    trans.__('End')
+    trans.__('End'),
+    ...(isMine ? [trans.__('Published')] : [])
   ];
   return (
     <table className="jp-farlab-Usage-table">
@@ -94,6 +96,20 @@ function Records({ model, records, trans }: IRecordsProps): JSX.Element {
               <small>{record.gpu_type}</small>
             </td>
             <td>{endText(record, trans)}</td>
+            {isMine && (
+              <td>
+                <Button
+                  className="jp-mod-styled jp-farlab-Action"
+                  aria-label={trans.__(
+                    'Show what is published of job %1',
+                    record.job_id
+                  )}
+                  onClick={() => void showMessages(model, record, trans)}
+                >
+                  {trans.__('Record')}
+                </Button>
+              </td>
+            )}
           </tr>
         ))}
       </tbody>
