@@ -90,6 +90,7 @@ TABLE: dict[str, dict[str, Fields]] = {
     "/lakes/{lake}/thumbnail": {"get": Fields(query=PATH, media="image/*")},
     "/uploads": {"get": Fields(), "post": Fields(body=UPLOADED, status=201)},
     "/uploads/{id}": {"post": Fields(), "delete": NONE},
+    "/staged/{id}": {"delete": NONE},
     "/transfers": {"get": Fields(), "post": Fields(body=COPIED, status=201)},
     "/transfers/events": {"get": Fields(media="text/event-stream")},
     "/transfers/{id}": {

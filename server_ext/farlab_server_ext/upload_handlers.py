@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tornado import web
 
 from .datalake.lake import LakeError
 from .datalake.registry import Lakes
-from .datalake.uploads import Uploads
+from .datalake.uploads import STAGED, Uploads, drop_staged
 from .datalake_handlers import LakeHandler, text, whole
 
 UPLOADS = r"/farlab/datalake/uploads"
@@ -79,6 +80,18 @@ class OneUploadHandler(UploadHandler):
         self.finish()
 
 
+class StagedHandler(UploadHandler):
+    """`staged/ID`."""
+
+    @web.authenticated
+    @authorized
+    async def delete(self, number: str) -> None:
+        """Remove what came from the user's own computer to be uploaded, and is not."""
+        await asyncio.to_thread(drop_staged, self.file(f"{STAGED}/{number}"))
+        self.set_status(204)
+        self.finish()
+
+
 def upload_routes(
     lakes: Lakes, uploads: Uploads
 ) -> list[tuple[str, type[UploadHandler], dict[str, Any]]]:
@@ -87,4 +100,5 @@ def upload_routes(
     return [
         (UPLOADS, UploadsHandler, given),
         (rf"{UPLOADS}/([0-9a-f]+)", OneUploadHandler, given),
+        (r"/farlab/datalake/staged/([0-9a-f-]+)", StagedHandler, given),
     ]

@@ -14,7 +14,7 @@ import pytest_asyncio
 from farlab_kernels.datalake import at_site
 from farlab_kernels.datalake.bring import dids
 from farlab_kernels.datalake.errors import LakeError
-from farlab_kernels.datalake.openers import cell
+from farlab_kernels.datalake.openers import attached, cell
 from farlab_kernels.datalake.paths import Place
 from farlab_real.kernel_parts import Result
 from farlab_real.lake_server import LakeServer, service_at
@@ -341,3 +341,24 @@ async def test_the_cells_that_open() -> None:
     assert "file.read(100)" in of("demo:it's")
     for code in (of("demo:it's"), of("demo:d", folder=True), of("x", library="h5py")):
         compile(code, "cell", "exec")
+
+
+async def test_what_rucios_own_extension_attached_is_opened() -> None:
+    class Single(str):
+        """As the extension's: a text with `path` and `pfn`."""
+
+        path: str | None
+        pfn: str | None = None
+
+    def one(path: str | None) -> Single:
+        made = Single(path)
+        made.path = path
+        return made
+
+    several = [one("/data/a.csv"), one("/data/b.csv")]
+    known = {"one": one("/data/a.nc"), "all": several, "away": one(None), "own": "a text", "no": []}
+    assert "fsspec.open('/data/a.nc')" in (attached("one", known) or "")
+    assert "one.path for one in all" in (attached("all", known) or "")
+    assert [attached(name, known) for name in ("own", "no", "demo:days")] == [None] * 3
+    with pytest.raises(LakeError, match="not on this machine"):
+        attached("away", known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,26 @@ async def test_what_can_not_be_uploaded(server: Server, tmp_path: Path) -> None:
         assert (await server.upload("store", tmp_path / source))["state"] == "failed"
     assert server.there("door") == {}
     assert server.there("store") == {}
+
+
+async def test_what_was_dropped_goes_after_success_and_after_a_cancel(
+    server: Server, tmp_path: Path
+) -> None:
+    staged = tmp_path / "lake-uploads"
+    first, second = staged / str(uuid.uuid4()), staged / str(uuid.uuid4())
+    tree(first)
+    tree(second)
+    assert (await server.upload("store", first))["state"] == "done"
+    assert [one.name for one in staged.iterdir()] == [second.name]
+    (second / "empty").write_bytes(b"another one")
+    failed = await server.upload("store", second)
+    assert failed["state"] == "failed"
+    assert second.exists()  # to go on with
+    await server.uploads.cancel(failed["id"])
+    assert not staged.exists()
+    own = tree(tmp_path / "results")
+    await server.upload("store", own, prefix="own/")
+    assert own.exists()
 
 
 async def _until(true: Callable[[], bool]) -> None:

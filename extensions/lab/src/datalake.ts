@@ -29,6 +29,8 @@ import { DataLakePanel } from './widgets/DataLakePanel.js';
 
 /** Milliseconds between two looks at what is on its way. */
 const INTERVAL = 4000;
+/** Milliseconds between two looks at what others may bring here. */
+const SLOW_INTERVAL = 15_000;
 
 /** The buttons about the selected entry. */
 const BUTTONS: readonly string[] = [
@@ -117,7 +119,7 @@ function newContext(
 
 /** Let each model follow those that it depends on. */
 function connect(context: IDataLakeContext): void {
-  const { app, details, lakes, pane, tree } = context;
+  const { app, availability, details, lakes, pane, tree } = context;
   lakes.changed.connect(() => tree.show(lakes.lakes));
   tree.changed.connect(() => {
     const lake = tree.selected?.lake;
@@ -139,6 +141,11 @@ function connect(context: IDataLakeContext): void {
   pane.changed.connect(preview);
   details.changed.connect(() => {
     preview();
+    const node = tree.selected;
+    const known = node ? availability.of(node) : undefined;
+    if (details.here !== null && known !== undefined && known !== 'here') {
+      availability.forget(); // it has come meanwhile
+    }
     app.commands.notifyCommandChanged();
   });
 }
@@ -160,5 +167,11 @@ function follow(context: IDataLakeContext, panel: DataLakePanel): void {
     () => panel.isVisible && pane.tab === 'details' && details.isMoving,
     () => details.refreshRules(),
     INTERVAL
+  );
+  // A rule of somebody else, or one that was made elsewhere, may bring it.
+  pollWhile(
+    () => panel.isVisible && pane.tab === 'details' && details.isElsewhere,
+    () => details.refresh(),
+    SLOW_INTERVAL
   );
 }

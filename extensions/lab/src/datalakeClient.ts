@@ -309,6 +309,11 @@ export class DataLakeClient {
     return this._ask('DELETE', `uploads/${id}`);
   }
 
+  /** Remove what was brought to the server, and is not uploaded after all. */
+  dropStaged(id: string): Promise<void> {
+    return this._ask('DELETE', `staged/${id}`);
+  }
+
   private _url(path: string, query: Record<string, string> = {}): string {
     const { baseUrl } = this._settings;
     const url = URLExt.join(baseUrl, 'farlab/datalake', path);

@@ -1,5 +1,6 @@
 import type { Widget } from '@lumino/widgets';
 
+import { attachedDids, showAttached } from './datalakeAttachments.js';
 import { collectionCommands } from './datalakeCollectionCommands.js';
 import { IDataLakeContext } from './datalakeContext.js';
 import type { ISubject } from './datalakeDetails.js';
@@ -33,6 +34,15 @@ export function addDataLakeCommands(
     label: trans.__('Refresh DataLake'),
     caption: trans.__('Read the lakes anew'),
     execute: refresh
+  });
+  app.commands.addCommand(DataLakeCommandIDs.showAttached, {
+    label: trans.__('Show Attached DIDs of This Notebook'),
+    caption: trans.__('What Rucio’s own extension has attached to it'),
+    isEnabled: () => attachedDids(app.shell.currentWidget).length > 0,
+    execute: async () => {
+      await showAttached(context);
+      app.shell.activateById(panel.id);
+    }
   });
   [
     ...fileCommands(context),

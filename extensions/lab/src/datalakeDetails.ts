@@ -87,6 +87,24 @@ export class DetailsModel extends Observable {
     );
   }
 
+  /** Whether it is not on this machine, as far as is known: others may bring it. */
+  get isElsewhere(): boolean {
+    const subject = this._subject;
+    if (!subject?.lake.rse || this._rules?.name !== 'told') {
+      return false;
+    }
+    if (this._replicas) {
+      return this._details?.name === 'told' && this.here === null;
+    }
+    return (
+      this._shares?.name === 'told' &&
+      !this._shares.value.some(
+        ({ files, files_there, rse }) =>
+          rse === subject.lake.rse && files === files_there
+      )
+    );
+  }
+
   select(subject: ISubject | null): void {
     if (
       subject?.lake === this._subject?.lake &&

@@ -4,6 +4,7 @@ import type { ISubject } from './datalakeDetails.js';
 export const DataLakeCommandIDs = {
   show: 'farlab:show-datalake',
   refresh: 'farlab:refresh-datalake',
+  showAttached: 'farlab:show-attached-lake-data',
   open: 'farlab:open-lake-file',
   makeAvailable: 'farlab:make-lake-data-available',
   preview: 'farlab:preview-lake-file',

@@ -1,10 +1,9 @@
 import { Notification } from '@jupyterlab/apputils';
-import type { Contents } from '@jupyterlab/services';
 
 import { attempt, IDataLakeContext } from './datalakeContext.js';
 import { scopeOf } from './datalakeSearch.js';
 import type { IDropped } from './datalakeStaged.js';
-import { isStaged, stage } from './datalakeStaged.js';
+import { stage } from './datalakeStaged.js';
 import { problemText } from './datalakeText.js';
 import type { IUpload } from './datalakeTypes.js';
 import { LakeFailure } from './datalakeTypes.js';
@@ -22,7 +21,7 @@ const SHOWN = 5000;
  * @returns where they are there; null if it was stopped, or has failed, which is told
  */
 export async function stageWithNotice(
-  { app, trans }: IDataLakeContext,
+  { app, client, trans }: IDataLakeContext,
   files: readonly IDropped[]
 ): Promise<string | null> {
   const request = new AbortController();
@@ -46,9 +45,11 @@ export async function stageWithNotice(
     ]
   });
   const { contents } = app.serviceManager;
-  const work = stage(contents, files, request.signal, (done, total) => {
+  const staged = crypto.randomUUID();
+  const work = stage(contents, staged, files, request.signal, (done, total) => {
     Notification.update({ id, progress: total > 0 ? done / total : 0 });
-  }).catch((reason: Error) => {
+  }).catch(async (reason: Error) => {
+    await client.dropStaged(staged).catch(() => undefined);
     if (request.signal.aborted) {
       return null;
     }
@@ -72,7 +73,7 @@ export async function stageWithNotice(
 
 /** Tell of uploads that run, and of how they end, wherever the user looks at the moment. */
 export function followUploads(context: IDataLakeContext): void {
-  const { app, transfers } = context;
+  const { transfers } = context;
   const known = new Map<string, string>();
   const poll = pollWhile(
     () => known.size > 0,
@@ -82,7 +83,7 @@ export function followUploads(context: IDataLakeContext): void {
   transfers.changed.connect(() => {
     const hadNone = known.size === 0;
     for (const upload of transfers.uploads) {
-      follow(context, known, upload, app.serviceManager.contents);
+      follow(context, known, upload);
     }
     const listed = new Set(transfers.uploads.map(({ id }) => id));
     for (const [id, notice] of known) {
@@ -100,8 +101,7 @@ export function followUploads(context: IDataLakeContext): void {
 function follow(
   context: IDataLakeContext,
   known: Map<string, string>,
-  upload: IUpload,
-  contents: Contents.IManager
+  upload: IUpload
 ): void {
   const { trans } = context;
   const target = upload.dataset || upload.folder || upload.lake;
@@ -131,7 +131,6 @@ function follow(
       progress: 1,
       actions: []
     });
-    void forgetStaged(contents, upload);
     for (const path of changedPaths(upload)) {
       context.tree.reloadPath(upload.lake, path);
     }
@@ -182,16 +181,4 @@ function changedPaths({ dataset, folder }: IUpload): string[] {
   }
   const names = folder ? folder.split('/') : [];
   return names.map((_, at) => names.slice(0, at + 1).join('/')).concat('');
-}
-
-/** Remove what came to the server only to be uploaded. */
-async function forgetStaged(
-  contents: Contents.IManager,
-  { source }: IUpload
-): Promise<void> {
-  const start = source.indexOf('lake-uploads/');
-  if (isStaged(source) && start >= 0) {
-    const [folder, id] = source.slice(start).split('/');
-    await contents.delete(`${folder}/${id}`).catch(() => undefined);
-  }
 }

@@ -18,17 +18,18 @@ export interface IDropped {
 export type TellProgress = (done: number, total: number) => void;
 
 /**
- * Bring files to the server.
+ * Bring files to the server, as what `id` names.
  *
  * @returns where they are there: a file, or a folder with all of them
  */
 export async function stage(
   contents: Contents.IManager,
+  id: string,
   dropped: readonly IDropped[],
   signal: AbortSignal,
   tell: TellProgress
 ): Promise<string> {
-  const folder = `${FOLDER}/${crypto.randomUUID()}`;
+  const folder = `${FOLDER}/${id}`;
   for (const path of foldersOf(folder, dropped)) {
     signal.throwIfAborted();
     await contents.save(path, { type: 'directory' });
@@ -61,9 +62,10 @@ export function foldersOf(
   return [...folders];
 }
 
-/** Whether a path on the server is one that was staged. */
-export function isStaged(path: string): boolean {
-  return path.split('/').includes(FOLDER);
+/** What names the files that were staged at a path; empty where none were. */
+export function stagedId(path: string): string {
+  const parts = path.split('/');
+  return parts[parts.indexOf(FOLDER) + 1 || parts.length] ?? '';
 }
 
 /** Bring a file to the server in parts. */

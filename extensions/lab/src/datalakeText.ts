@@ -4,7 +4,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Availability } from './datalakeAvailability.js';
-import { isStaged } from './datalakeStaged.js';
+import { stagedId } from './datalakeStaged.js';
 import type {
   EntryKind,
   IProblem,
@@ -122,8 +122,7 @@ export function uploadTitle(
 ): string {
   const name = source.slice(source.lastIndexOf('/') + 1);
   const files = progress.files ?? 0;
-  return isStaged(source.slice(0, source.lastIndexOf('/'))) &&
-    /^[0-9a-f-]{36}$/.test(name)
+  return stagedId(source) === name && /^[0-9a-f-]{36}$/.test(name)
     ? trans._n('%1 file', '%1 files', files)
     : name;
 }

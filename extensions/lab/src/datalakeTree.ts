@@ -109,12 +109,22 @@ export class LakeTree extends Observable {
 
   /** Show one entry by itself, as if it had been searched for. */
   showEntry(lake: ILake, entry: IEntry): void {
-    this._begin({ text: entry.name, path: '', metadata: {} });
-    const node = this._node(lake, entry, null, 1);
-    this._rows = [{ node }];
-    this._selected = node;
-    if (this.hasChildren(node)) {
-      this._unfold(node);
+    this.showEntries(lake, [entry], entry.name);
+  }
+
+  /** Show these entries, and nothing else; the first is selected, and alone it is open. */
+  showEntries(lake: ILake, entries: readonly IEntry[], text: string): void {
+    this._begin({ text, path: '', metadata: {} });
+    const nodes = entries.map((entry, index) =>
+      this._node(lake, entry, null, index + 1)
+    );
+    this._rows = nodes.map(node => ({ node }));
+    const [first] = nodes;
+    if (first) {
+      this._selected = first;
+    }
+    if (first && nodes.length === 1 && this.hasChildren(first)) {
+      this._unfold(first);
     }
     this._tell();
   }

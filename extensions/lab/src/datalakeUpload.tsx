@@ -10,6 +10,7 @@ import { metadataOf } from './datalakeMetadata.js';
 import { stageWithNotice } from './datalakeNotices.js';
 import { scopeOf } from './datalakeSearch.js';
 import type { IDropped } from './datalakeStaged.js';
+import { stagedId } from './datalakeStaged.js';
 import type { ILake } from './datalakeTypes.js';
 import { isStorage, LakeFailure } from './datalakeTypes.js';
 import { askAndDo } from './widgets/FormDialog.js';
@@ -120,6 +121,8 @@ async function begin(
     transfers.begin(begun);
     pane.show('transfers');
     await transfers.refresh().catch(() => undefined); // it shows the failure
+  } else if (choice.files.length > 0) {
+    await client.dropStaged(stagedId(source)).catch(() => undefined);
   }
 }
 

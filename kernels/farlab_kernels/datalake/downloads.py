@@ -1,11 +1,15 @@
-"""Downloads of files and folders, which go on where they were cut, and are checked at the end."""
+"""Downloads of files and folders, which go on where they were cut, and are checked at the end.
+
+What is on this machine is copied from its path; the rest comes through the Jupyter server.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -15,6 +19,8 @@ from farlab_kernels.datalake.listing import Listing, Row
 from farlab_kernels.datalake.paths import Place, split
 
 AT_ONCE = 4
+ASKED = 500
+"""Files of which is asked at once where they are."""
 _PART = 2**20
 Moved = Callable[[int], object]
 """Is told how many more bytes are there."""
@@ -64,17 +70,65 @@ async def download(
         begun = 0
     if moved is not None and begun:
         moved(begun)
+    tell = moved or (lambda _: None)
+    if not await _copied_here(row, part, begun, tell):
+        await _fetched(client, row, part, begun, tell)
+    await asyncio.to_thread(_check, part, row)
+    await asyncio.to_thread(part.replace, final)
+    return final
+
+
+async def with_paths(client: LakeClient, rows: Sequence[Row]) -> list[Row]:
+    """Add to files of a Rucio, all of one lake, where they are on this machine; in one question."""
+    by_path = {split(str(row["name"])).path: row for row in rows}
+    lake = split(str(rows[0]["name"])).lake
+    found = await client.replicas(lake, list(by_path))
+    here = {
+        path: next((one["path"] for one in replicas if one.get("path")), None)
+        for path, replicas in found.items()
+    }
+    return [{**row, "here": here.get(path)} for path, row in by_path.items()]
+
+
+async def _fetched(client: LakeClient, row: Row, part: Path, begun: int, moved: Moved) -> None:
+    """Get the bytes from an offset on through the server."""
     with await asyncio.to_thread(part.open, "r+b" if begun else "wb") as file:
         file.seek(begun)
         async with aclosing(client.content(*split(str(row["name"])), begun)) as parts:
             async for data in parts:
                 await asyncio.to_thread(file.write, data)
-                if moved is not None:
-                    moved(len(data))
+                moved(len(data))
         file.truncate()
-    await asyncio.to_thread(_check, part, row)
-    await asyncio.to_thread(part.replace, final)
-    return final
+
+
+async def _copied_here(row: Row, part: Path, begun: int, moved: Moved) -> bool:
+    """Copy the bytes from an offset on from this machine; tell whether that can be."""
+    if not row.get("here"):
+        return False
+    loop, stop = asyncio.get_running_loop(), threading.Event()
+
+    def tell(size: int) -> None:
+        loop.call_soon_threadsafe(moved, size)
+
+    try:
+        return await asyncio.to_thread(_copied, Path(row["here"]), part, begun, stop, tell)
+    finally:
+        stop.set()  # the thread of a download that was interrupted
+
+
+def _copied(here: Path, part: Path, begun: int, stop: threading.Event, moved: Moved) -> bool:
+    try:
+        source = here.open("rb")
+    except OSError:
+        return False
+    with source, part.open("r+b" if begun else "wb") as file:
+        source.seek(begun)
+        file.seek(begun)
+        while not stop.is_set() and (data := source.read(_PART)):
+            file.write(data)
+            moved(len(data))
+        file.truncate()
+    return True
 
 
 async def is_here(row: Row, target: Path) -> bool:

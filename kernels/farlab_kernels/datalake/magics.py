@@ -183,6 +183,11 @@ class DatalakeMagics(Magics):
         _print(f"{rule['did']} is at {rule['rse']}")
 
     def _open(self, arguments: argparse.Namespace) -> None:
+        variables = self._shell.user_ns
+        if code := openers.attached(arguments.path, variables, arguments.library):
+            self._shell.set_next_input(code)
+            return
+
         async def look(client: LakeClient, _: Tell) -> tuple[Place, Row]:
             place = choose(await client.lakes(), needed(arguments.path, "name what to open"))
             return place, await Listing(client).info(place)

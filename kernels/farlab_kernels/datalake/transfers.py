@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from farlab_kernels.datalake.client import LakeClient
-from farlab_kernels.datalake.downloads import AT_ONCE, download, files_below, is_here, target_of
+from farlab_kernels.datalake.downloads import (
+    ASKED,
+    AT_ONCE,
+    download,
+    files_below,
+    is_here,
+    target_of,
+    with_paths,
+)
 from farlab_kernels.datalake.errors import LakeError, LakeNotFoundError, error_of
 from farlab_kernels.datalake.listing import Listing, Row
 from farlab_kernels.datalake.paths import Place
@@ -21,7 +29,8 @@ from farlab_kernels.datalake.tables import size_words
 
 Answer = TypeVar("Answer")
 Tell = Callable[[str], object]
-_PAUSE = 0.5  # seconds between two questions, at first
+_SHORTEST_PAUSE = 0.05  # seconds between two questions about an upload, at first
+_PAUSE = 0.5
 _LONGEST_PAUSE = 5.0
 _PATIENCE = 60.0  # seconds that a server may be away
 
@@ -41,6 +50,9 @@ async def get(client: LakeClient, place: Place, to: str, tell: Tell) -> list[Pat
     rows = [row async for row in files_below(listing, place)]
     if not rows:
         raise LakeNotFoundError(f"{place} holds no files", "Choose another.", code="not-found")
+    if await listing.kind(place.lake) == "rucio":
+        some = [rows[start : start + ASKED] for start in range(0, len(rows), ASKED)]
+        rows = [row for one in some for row in await with_paths(client, one)]
     return await _get_all(client, [(row, target_of(row, place, target)) for row in rows], tell)
 
 
@@ -70,10 +82,11 @@ async def _get_all(client: LakeClient, wanted: list[tuple[Row, Path]], tell: Tel
 
 async def put(client: LakeClient, wanted: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     """Upload a file or folder of the server's machine; go on with the same one if it was cut."""
-    job = await _begin(client, wanted)
+    job, pause = await _begin(client, wanted), _SHORTEST_PAUSE
     while job["state"] == "running":
         tell(_progress(job))
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(pause)
+        pause = min(1.5 * pause, _PAUSE)
         job = _found(await _patiently(client.uploads), job)
     if job["state"] == "failed":
         raise error_of(job.get("error") or {})

@@ -10,7 +10,9 @@ import asyncio
 import json
 import logging
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -27,6 +29,9 @@ from .rucio.upload import Upload
 State = Literal["running", "done", "failed", "cut"]
 ENDED_KEPT = 50
 """Ended uploads that are still listed."""
+STAGED = "lake-uploads"
+"""The folder into which the panel puts what comes from users' own computers."""
+_IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +96,7 @@ class Uploads:
         if job.state != "done":
             upload = job.upload or self._upload(job)
             await upload.discard()
+        await asyncio.to_thread(drop_staged, job.plan.source)
         self._forget(number)
         self._known().pop(number, None)
 
@@ -120,6 +126,7 @@ class Uploads:
             words = {"code": "bad-answer", "message": "The upload has failed."}
             job.state, job.error = "failed", {**words, "fix": "The server's log says why."}
         else:
+            await asyncio.to_thread(drop_staged, job.plan.source)
             job.state = "done"
             self._forget(job.plan.id)
 
@@ -177,3 +184,14 @@ class Uploads:
         ended = [number for number, job in jobs.items() if job.state == "done"]
         for number in ended[:-ENDED_KEPT]:
             del jobs[number]
+
+
+def drop_staged(source: str) -> None:
+    """Remove what the panel brought to this machine only to be uploaded: `lake-uploads/ID`."""
+    path = Path(source)
+    for folder in (path, *path.parents):
+        if folder.parent.name == STAGED and _IDENTIFIER.fullmatch(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                folder.parent.rmdir()  # unless another upload lies in it
+            return

@@ -22,7 +22,7 @@ import {
 import { inLakes, itemOf, lakeNames } from '../datalakeReferences.js';
 import { parseQuery } from '../datalakeSearch.js';
 import { SelectionModel } from '../datalakeSelection.js';
-import { foldersOf, isStaged } from '../datalakeStaged.js';
+import { foldersOf, stagedId } from '../datalakeStaged.js';
 import { intervalOf, timeText } from '../datalakeTime.js';
 import { INode, LakeTree } from '../datalakeTree.js';
 import { EntryKind, IEntry, ILake, IPage } from '../datalakeTypes.js';
@@ -329,7 +329,7 @@ describe('what is dropped', () => {
       'lake-uploads/1/run',
       'lake-uploads/1/run/a'
     ]);
-    assert.ok(isStaged('/home/alice/lake-uploads/1/x'));
-    assert.ok(!isStaged('/home/alice/results'));
+    assert.equal(stagedId('/home/alice/lake-uploads/1/x'), '1');
+    assert.equal(stagedId('/home/alice/results'), '');
   });
 });
