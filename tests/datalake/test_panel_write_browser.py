@@ -53,7 +53,26 @@ def test_datasets_are_made_filled_described_and_closed(lake_server: LakeServer) 
         _make_dataset(page, panel, dialog)
         _attach(page, panel, dialog)
         _describe(panel, page, dialog)
+        _let_it_end(page, panel, dialog)
         _detach_and_close(page, panel, dialog)
+        _make_container(page, panel, dialog)
+        where = "farlab/datalake/lakes/escape/details?path=user.alice:panel"
+        assert lake_server.lab.call("GET", where)["metadata"]["expired_at"]
+        assert lake_server.lab.call("GET", f"{where}-box")["entry"]["kind"] == "container"
+
+
+def _let_it_end(page: Page, panel: Locator, dialog: Locator) -> None:
+    run_in_menu(page, row(panel, "panel"), "Set Lifetime…")
+    dialog.get_by_role("spinbutton").fill("3")
+    dialog.get_by_role("button", name="Set", exact=True).click()
+    expect(dialog).to_have_count(0)
+
+
+def _make_container(page: Page, panel: Locator, dialog: Locator) -> None:
+    run_in_menu(page, row(panel, "user.alice"), "New Container…")
+    dialog.get_by_label("Name", exact=True).fill("panel-box")
+    dialog.get_by_role("button", name="Create").click()
+    expect(dialog).to_have_count(0)
 
 
 def _make_dataset(page: Page, panel: Locator, dialog: Locator) -> None:
@@ -122,6 +141,8 @@ def test_files_go_into_a_store_and_from_lake_to_lake(lake_server: LakeServer) ->
         _copy_here(page, panel, dialog)
         _share_and_delete(page, panel, dialog)
         assert not (lake_server.folder / BUCKET / "panel" / "dropped.csv").exists()
+        staged = [one for one in lake_server.folder.rglob("dropped.csv") if one.is_file()]
+        assert staged == []  # what came to the server only to be uploaded is gone
 
 
 def _wait_for_uploads(panel: Locator, count: int) -> None:
