@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 USERS = ("alice", "bob", "carol")
@@ -42,10 +43,43 @@ def add_accounts(folder: Path, homes: Path) -> str:
         copy = folder / file.name
         copy.write_text("\n".join(content) + "\n")
         copy.chmod(0o644)
-        subprocess.run(["mount", "--bind", str(copy), str(file)], check=True)
+        _mount("--bind", str(copy), str(file))
     for place in (homes.parent, homes):
         place.chmod(0o711)  # the accounts pass through
+    for place in (Path(sys.prefix), homes):
+        _let_through(place)
+    os.chdir(Path.cwd())  # where it is was perhaps laid over
     return _unreachable(homes)
+
+
+def _let_through(place: Path) -> None:
+    """Let the accounts pass through the folders above a place, in this namespace alone."""
+    for folder in reversed(place.parents):
+        if not folder.stat().st_mode & 0o001:
+            _lay_over(folder)
+
+
+def _lay_over(folder: Path) -> None:
+    """Lay one that everyone passes through over a folder; all that is in it stays as it was."""
+    behind = Path(tempfile.mkdtemp(prefix="farlab-demo-"))
+    _mount("--bind", str(folder), str(behind))
+    _mount("-t", "tmpfs", "-o", "mode=711", "tmpfs", str(folder))
+    for entry in os.scandir(behind):
+        place = folder / entry.name
+        if entry.is_symlink():
+            place.symlink_to(Path(entry.path).readlink())
+            continue
+        if entry.is_dir():
+            place.mkdir()
+        else:
+            place.touch()
+        _mount("--bind", entry.path, str(place))
+    subprocess.run(["umount", "--lazy", str(behind)], check=True)
+    behind.rmdir()
+
+
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)
 
 
 def _without(file: Path) -> list[str]:
