@@ -174,10 +174,15 @@ class BudgetsHandler(_Usage, ApiHandler):
     async def get(self) -> None:
         """Ask for another user's, or for one group's alone, as who may read its usage."""
         query: BudgetsQuery = self.query
-        mine = await self.whose(WhoseQuery(owner=query.owner, group=query.group))
-        own = self.caller.is_user and mine == Whose(self.caller.name)
-        groups = [*self.caller.groups] if own else [mine.group] if mine.group else []
-        found = await self.while_connected(self.desk.budgets(mine.owner, groups))
+        # Each alone: a budget of a user counts what the user did in other groups, too, and one of
+        # a group what its other members did.
+        asked = [WhoseQuery(owner=query.owner)] if query.owner or not query.group else []
+        asked += [WhoseQuery(group=query.group)] if query.group else []
+        each = [await self.whose(one) for one in asked]
+        owner, group = each[0].owner, each[-1].group
+        own = self.caller.is_user and (owner, group) == (self.caller.name, None)
+        groups = [*self.caller.groups] if own else [group] if group else []
+        found = await self.while_connected(self.desk.budgets(owner, groups))
         self.answer([budget_of(one) for one in found])
 
 

@@ -162,6 +162,9 @@ async def test_budgets_and_estimates_as_everybody(told, role):
         "usage/budgets": 200 if role in users else nobody,
         "usage/budgets?owner=alice": 200 if role in ("alice", "admin") else nobody,
         "usage/budgets?group=itw": 200 if role in ("mara", "admin") else nobody,
+        # Neither opens the other: mara manages itw, alice is in it.
+        "usage/budgets?owner=alice&group=itw": 200 if role == "admin" else nobody,
+        "usage/budgets?owner=mara&group=other": 200 if role == "admin" else nobody,
         "usage/estimate?site=cloud": 200 if role in users else 400 if role else 401,
         "usage/estimate?site=cloud&user=alice": (
             200 if role in ("alice", "admin", "spawner") else nobody
@@ -174,6 +177,17 @@ async def get(running: Any, path: str, token: str = "alice") -> Any:
     code, answer = await running.api.call("GET", path, token=token)
     assert code == 200, answer
     return answer
+
+
+async def test_nobody_counts_the_users_of_others(told):
+    for token, query, count in (
+        ("bob", "", 1),
+        ("alice", "owner=alice&group=other", 0),
+        ("mara", "group=itw", 2),
+        ("admin", "all=true", 3),
+    ):
+        found = await get(told, f"usage/overview?{query}", token)
+        assert found["active_users"]["month"] == count
 
 
 async def test_usage_by_site_and_day(told):

@@ -160,9 +160,9 @@ def active_users(connection: Connection, today: int, whose: Whose) -> dict[str, 
     for name, length in (("day", 1), ("week", 7), ("month", 30)):
         query = select(days.owner).where(days.day > today - length, days.day <= today)
         alive = select(R.owner).where(R.ended.is_(None), R.started.is_not(None))
-        if whose.group is not None:
-            query, alive = query.where(days.vo == whose.group), alive.where(R.vo == whose.group)
-        everyone = query.union(alive).subquery()
+        query = query.where(days.vo == whose.group) if whose.group is not None else query
+        query = query.where(days.owner == whose.owner) if whose.owner is not None else query
+        everyone = query.union(_of(alive, whose)).subquery()
         counts[name] = connection.scalar(select(func.count()).select_from(everyone)) or 0
     return counts
 
