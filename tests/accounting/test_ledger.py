@@ -14,6 +14,8 @@ from farlab_hub.ledger.closing import begun, closed, told
 from farlab_hub.ledger.energy import Draw, energy
 from farlab_hub.ledger.ledger import Place
 from farlab_hub.ledger.opening import attributed, limit
+from farlab_hub.ledger.queries import Span, Whose
+from farlab_hub.ledger.queries import usage as usage_of
 from farlab_hub.ledger.writing import KEPT_REJECTS
 from farlab_hub.models import Workload
 from farlab_hub.states import State
@@ -118,6 +120,24 @@ async def test_texts_that_no_database_takes_are_cut(ledger):
     assert len(found.account) == 255
 
 
+async def test_sums_have_the_names_of_their_records(ledger):
+    odd = "a\0b" + "x" * 300
+    await ledger.put(record(vo=odd, profile=odd))
+    await ledger.put(replace(await ledger.get(record().uid), cores=7.0))
+    span, whose = Span(0, 30_000), Whose(group=(await ledger.get(record().uid)).vo)
+    rows, total = await ledger.read(lambda c: usage_of(c, span, ["group", "profile"], whose, NOW))
+    assert len(rows) == 1
+    assert total.core_hours == 7.0 * (await ledger.get(record().uid)).wall_s / HOUR
+
+
+async def test_a_late_look_at_a_running_job_does_not_take_back_its_end(ledger):
+    await ledger.put(live())
+    end = replace(live(), ended=NOW, heartbeat=NOW, state="cancelled", final=True)
+    await ledger.put(end)
+    await ledger.begin([live(job_id="1000")])
+    assert await ledger.get(end.uid) == end
+
+
 async def test_rejects_are_bounded(ledger):
     def work(connection: Any) -> int:
         for n in range(KEPT_REJECTS + 5):
@@ -157,6 +177,13 @@ def test_without_usage_the_pods_times_count():
 def test_an_end_that_nobody_saw_is_the_last_heartbeat():
     found = close(live(), None, state=State.FAILED, reason="Lost")
     assert (found.ended, found.source, found.final) == (NOW - 90, "heartbeat", True)
+
+
+def test_a_cancelled_job_that_its_site_forgot_ends_with_its_cancelling():
+    # The service was killed after it had told the site to delete it, and is back a day later.
+    found = close(live(), None, state=State.CANCELLED, updated=NOW - 24 * 60)
+    assert found.ended == NOW - 24 * 60
+    assert close(live(), PodStatus("u", "1", "Running"), state=State.CANCELLED).ended == NOW
 
 
 def test_what_never_started_used_nothing():

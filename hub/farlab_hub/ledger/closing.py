@@ -136,7 +136,7 @@ def _end(
     """Return when a job ended that its site does not say it of."""
     if status is None and record.ended is not None:
         return record.ended, record.source
-    if workload.state == State.CANCELLED:
+    if workload.state == State.CANCELLED and status is not None:
         return now, STATUS  # it is taken away just now
     if status is None and record.started is not None and workload.reason in LOST:
         return record.heartbeat, HEARTBEAT

@@ -75,9 +75,18 @@ class Ledger:
         return await self._store.look(lambda session: work(session.connection()))
 
     async def begin(self, records: Iterable[UsageRecord]) -> None:
-        """Write when these workloads began; nothing of it adds to the sums yet."""
-        batch = list(records)
-        await self.write(lambda connection: writing.put(connection, batch))
+        """Write when these workloads began, of those that have not ended meanwhile.
+
+        Nothing of it adds to the sums yet.
+        """
+        batch = {record.uid: record for record in records}
+
+        def work(connection: Connection) -> None:
+            known = dict(writing.known(connection, [*batch]))
+            alive = [batch[uid] for uid, record in known.items() if record.ended is None]
+            writing.put(connection, alive)
+
+        await self.write(work)
 
     async def beat(self, uids: Iterable[str], when: float) -> None:
         """Note that these workloads were seen running."""

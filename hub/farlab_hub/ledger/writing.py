@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -44,12 +44,18 @@ def record_of(row: Row[Any]) -> UsageRecord:
 def values_of(record: UsageRecord) -> dict[str, Any]:
     """Return a record as a row's values."""
     values = {name: getattr(record, name) for name in FIELDS}
-    for name, most in _TEXTS:
-        text = values[name]
-        if len(text) > most or not text.isprintable():
-            values[name] = text.encode(errors="replace").decode().replace("\0", "")[:most]
     values["groups"] = [*record.groups]
     return values
+
+
+def storable(record: UsageRecord) -> UsageRecord:
+    """Return a record whose texts every database takes; sums have the same names then."""
+    cut = {}
+    for name, most in _TEXTS:
+        text = getattr(record, name)
+        if len(text) > most or not text.isprintable():
+            cut[name] = text.encode(errors="replace").decode().replace("\0", "")[:most]
+    return replace(record, **cut) if cut else record
 
 
 def get(connection: Connection, uid: str) -> UsageRecord | None:
@@ -67,7 +73,7 @@ def put(
     """
     old = dict(known(connection, [record.uid for record in records]))
     # Of a workload that is there twice, the last word counts.
-    newest = {record.uid: record for record in records}
+    newest = {record.uid: storable(record) for record in records}
     fresh = [r for r in newest.values() if r.uid not in old]
     if fresh:
         rows = [{**values_of(record), "walltime": walltime} for record in fresh]
