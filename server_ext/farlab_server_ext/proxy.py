@@ -7,6 +7,7 @@ import json
 import os
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 from jupyter_server.auth.decorator import authorized
@@ -61,7 +62,12 @@ class ServiceHandler(APIHandler):
             fix = "On a laptop, set c.FarlabServerApp.catalogue to the file with your sites."
             self._refuse(404, "not-configured", "This server has no Farlab service.", fix)
             return
-        self._passing = asyncio.create_task(self._stream(url.rstrip("/") + "/" + path))
+        if ".." in path.split("/"):
+            # Written with %2F it is one of ours, and of the service it would be another address.
+            self._refuse(404, "not-found", "There is no such address.", "")
+            return
+        address = f"{url.rstrip('/')}/{quote(path)}"
+        self._passing = asyncio.create_task(self._stream(address))
         with suppress(asyncio.CancelledError):
             await self._passing
 

@@ -111,6 +111,10 @@ def test_a_kernel_at_a_site_outlives_the_server(tmp_path: Path, catalogue: Path)
         assert (who["login"]["state"], who["tokens"]) == ("none", [])
         assert [(one["site"], one["open"]) for one in who["sites"]] == [("here", True)]
         assert server.call("POST", "farlab/api/token", json={}).status_code == 404
+        for around in ("sites/..%2Ftoken", "sites/%252e%252e%2Ftoken", "sites/x%2F..%2F..%2Ftoken"):
+            asked = {"audience": "", "scope": ""}
+            answer = server.call("POST", f"farlab/api/{around}", json=asked)
+            assert (answer.status_code, answer.json().get("code")) == (404, "not-found")
         asked = {"kind": "kernel", "site": "here", "name": "mine"}
         created = server.call("POST", "farlab/api/workloads", json=asked)
         assert created.status_code == 201, created.text
