@@ -17,7 +17,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from farlab_hub.errors import CannotCheckError, ForbiddenError, HubServiceError
-from farlab_hub.identity.login import HubLogins, HubPeople, LoginToken
+from farlab_hub.identity.login import HubLogins, HubPeople, LoginFacts, LoginToken
 from farlab_hub.identity.tokens import TokenKeeper
 from farlab_real.authority import Authority
 from farlab_real.processes import Process, free_ports
@@ -243,6 +243,24 @@ async def test_a_hub_that_is_away_is_no_ended_login() -> None:
 
     with pytest.raises(CannotCheckError):
         await HubPeople(read, away).person("marie", ())
+
+
+@pytest.mark.parametrize("ended", ["", "the provider has ended it"])
+async def test_an_ended_login_says_no_more_who_somebody_is(ended: str) -> None:
+    class Ended(HubLogins):
+        async def facts(self, user: str) -> LoginFacts | None:
+            return LoginFacts(ISSUER, "1", "Marie", claims={"sub": "1"}, ended=ended)
+
+    async def read() -> Catalogue:
+        return catalogue()
+
+    people = HubPeople(read, Ended("http://127.0.0.1:1/hub/api", "none"))
+    if not ended:
+        assert (await people.person("marie", ())).subject == "1"
+        return
+    with pytest.raises(CannotCheckError, match="login has ended") as refused:
+        await people.person("marie", ())
+    assert "/hub/oauth_login" in refused.value.fix
 
 
 # -- reading a provider ------------------------------------------------------------------------

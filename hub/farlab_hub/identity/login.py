@@ -108,12 +108,18 @@ class HubPeople:
         self._catalogue, self._logins = catalogue, logins
 
     async def person(self, name: str, groups: Collection[str]) -> Person:
-        """Return who a user in these groups is; see `person.People`."""
+        """Return who a user in these groups is; see `person.People`.
+
+        Of a login that has ended nothing counts.
+        """
         if self._logins is None or (await self._catalogue()).login is None:
             return Person(name, tuple(groups))
         facts = await self._logins.facts(name)
         if facts is None:
             return Person(name, tuple(groups))
+        if facts.ended:  # what it once said may not hold any more: of a closed account, for one
+            known = self._logins.ended(facts.ended)
+            raise CannotCheckError(known.message, known.fix)
         return Person(
             name,
             tuple(groups),
