@@ -41,6 +41,7 @@ PATH = {"path!": "string"}
 CHILDREN = {**PATH, "children!": "array"}
 UPLOADED = {"lake!": "string", "source!": "string", "dataset": "string", "folder": "string"}
 UPLOADED |= {"prefix": "string", "days": "integer", "metadata": "object", "link": "boolean"}
+UPLOADED |= {"rse": "string"}
 COPIED = {"source!": "string", "destination!": "string", "files!": "array", "title": "string"}
 COPIED |= {"overwrite": "boolean", "renew": "boolean", "by_fts": "boolean"}
 REGISTERED = {**PATH, "lake": "string", "scope": "string", "cursor": "string", "dry": "boolean"}

@@ -58,6 +58,7 @@ class UploadsHandler(UploadHandler):
             "days": None if body.get("days") is None else whole(body, "days", None),
             "metadata": metadata,
             "link": body.get("link") is True,
+            "rse": text(body, "rse", ""),
         }
         self.reply(self.uploads.start(text(body, "lake"), wanted), 201)
 

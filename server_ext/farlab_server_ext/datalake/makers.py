@@ -13,6 +13,7 @@ from .identities import Typed
 from .lake import Lake, LakeError
 from .logins import Logins, NoLogins, PasswordLogins, TokenLogins
 from .rucio.auth import Authenticator, ByCertificate, ByPassword, ByToken, Nobody, Password, Service
+from .rucio.doors import OpenEndpoint
 from .rucio.lake import RucioLake
 from .rucio.paths import Here
 from .stac.links import Places
@@ -51,7 +52,15 @@ def make_rucio(made: Made) -> Lake:
         made.settings.get("ca"),
         made.settings.get("vo"),
     )
-    return RucioLake(made.name, made.title, _rucio_user(made, service), made.here)
+    user = _rucio_user(made, service)
+    return RucioLake(made.name, made.title, user, made.here, _doors_of_rses(made))
+
+
+def _doors_of_rses(made: Made) -> OpenEndpoint | None:
+    """Return what opens the doors of a Rucio's RSEs; None for a password, which is Rucio's own."""
+    if made.identity[0] not in ("oidc", "x509"):
+        return None
+    return lambda title, url: _endpoint(made, url, title)
 
 
 def _rucio_user(made: Made, service: Service) -> Authenticator:
@@ -122,10 +131,10 @@ def places_of(lakes: Sequence[Mapping[str, Any]]) -> Places:
 def make_fts(made: Made) -> Fts | None:
     """Return the FTS3 that carries files to a WebDAV door, if the catalogue names one."""
     url = made.settings.get("fts")
-    return Fts(_endpoint(made, str(url))) if url else None
+    return Fts(_endpoint(made, str(url), f"FTS of {made.title}")) if url else None
 
 
-def _endpoint(made: Made, url: str = "") -> Endpoint:
+def _endpoint(made: Made, url: str = "", title: str = "") -> Endpoint:
     kind, settings = made.identity
     certificate = None
     logins: Logins = NoLogins()
@@ -137,9 +146,8 @@ def _endpoint(made: Made, url: str = "") -> Endpoint:
     elif kind == "userpass":
         typed = made.typed
         logins = PasswordLogins(typed.username, typed.password) if typed else NobodyLogins(made)
-    title = f"FTS of {made.title}" if url else made.title
     url, ca = url or str(made.settings["url"]), made.settings.get("ca")
-    return Endpoint(title, url, ca=ca, certificate=certificate, logins=logins)
+    return Endpoint(title or made.title, url, ca=ca, certificate=certificate, logins=logins)
 
 
 class NobodyLogins:

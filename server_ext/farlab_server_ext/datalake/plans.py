@@ -30,6 +30,8 @@ class Plan:
     """Whether the RSE gets a second name of each file instead of a copy, where it can."""
     folder: str = ""
     """The folder that gets the files, in a lake without datasets; empty: its root."""
+    rse: str = ""
+    """The RSE that gets the files, in a Rucio; empty: the one of this machine."""
 
 
 @dataclass

@@ -25,6 +25,7 @@ from .registry import Lakes
 from .rucio.copying import Stopped
 from .rucio.lake import RucioLake
 from .rucio.upload import Upload
+from .storage.sending import Begun, Sending
 
 State = Literal["running", "done", "failed", "cut"]
 ENDED_KEPT = 50
@@ -154,12 +155,11 @@ class Uploads:
     def _upload(self, job: Job) -> Running:
         """Return an upload that is ready to run; raise LakeError if this lake takes none."""
         lake = self._lakes.get(job.lake)
+        begun = Begun(self._begun(job.plan.id))
         if isinstance(lake, RucioLake):
-            return Upload(lake, job.plan)
+            return Upload(lake, job.plan, begun)
         if lake.kind in ("webdav", "s3"):
-            from .storage.sending import Begun, Sending  # noqa: PLC0415 - boto3 is large
-
-            return Sending(lake, job.plan, Begun(self._begun(job.plan.id)))  # type: ignore[arg-type]
+            return Sending(lake, job.plan, begun)  # type: ignore[arg-type]
         raise lake.unsupported("write")
 
     def _write(self, job: Job) -> None:

@@ -16,6 +16,7 @@ from .auth import Authenticator
 from .client import RucioClient
 from .contents import Contents, content_of
 from .did import Did, entry_of, parse
+from .doors import Doors, OpenEndpoint
 from .paths import Here
 from .replicas import Replica, Replicas, Share, paths_of
 from .rules import Rule, Rules
@@ -35,12 +36,19 @@ class RucioLake(Lake):
     capabilities = CAPABILITIES
 
     def __init__(
-        self, name: str, title: str, who: Authenticator, here: Here | None = None, **options: Any
+        self,
+        name: str,
+        title: str,
+        who: Authenticator,
+        here: Here | None = None,
+        opens: OpenEndpoint | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(name, title)
         self.client = RucioClient(who, **options)
         self.replicas = Replicas(self.client, here)
         self.rules = Rules(self.client)
+        self.doors = Doors(title, self.replicas, opens)
         self._contents = Contents(self.client)
 
     @property
@@ -173,6 +181,7 @@ class RucioLake(Lake):
 
     async def close(self) -> None:
         """Close the connections."""
+        await self.doors.close()
         await self.client.close()
 
     async def _parents(self, did: Did) -> tuple[Entry, ...]:

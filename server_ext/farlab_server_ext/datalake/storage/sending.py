@@ -30,75 +30,65 @@ AT_ONCE = 4
 
 
 class Begun:
-    """The files that an upload has begun to send, kept on disk so that a killed server knows."""
+    """The files that an upload has begun to send, kept in a file so that a killed server knows."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._names = set(file.read_text().split("\0")) if file.exists() else set()
+        known = file.read_text() if file and file.exists() else ""
+        self._names = set(known.split("\0")) - {""}
 
     def __contains__(self, target: str) -> bool:
         return target in self._names
+
+    def __len__(self) -> int:
+        return len(self._names)
 
     def add(self, target: str) -> None:
         """Note a file, before its first byte is sent."""
         if target not in self._names:
             self._names.add(target)
-            with self._file.open("a") as file:
-                file.write(f"{target}\0")
+            if self._file:
+                with self._file.open("a") as file:
+                    file.write(f"{target}\0")
 
     def drop(self, target: str) -> None:
         """Take a file back of which no byte was sent."""
         self._names.discard(target)
-        self._file.write_text("".join(f"{name}\0" for name in sorted(self._names) if name))
+        if self._file:
+            self._file.write_text("".join(f"{name}\0" for name in sorted(self._names)))
 
 
-class Sending:
-    """One upload to a storage lake as it runs."""
+class Sender:
+    """Sends an upload's files one by one, and removes what it has left."""
 
-    def __init__(self, lake: Store, plan: Plan, begun: Begun) -> None:
-        _refuse_what_only_rucio_has(lake, plan)
-        self._lake, self._plan, self._begun = lake, plan, begun
-        self._turns = asyncio.Semaphore(AT_ONCE)
-        self.progress = Progress()
+    def __init__(self, lake: Store, begun: Begun, mark: str, progress: Progress) -> None:
+        self._lake, self._begun, self._mark, self._progress = lake, begun, mark, progress
 
-    async def run(self) -> None:
-        """Upload all; raise LakeError with what can't be. It may be run again."""
-        files = await asyncio.to_thread(files_of, self._plan)
-        targets = [self._target(file) for file in files]
-        sizes = [await asyncio.to_thread(_size, file.path) for file in files]
-        self.progress.files, self.progress.size = len(files), sum(sizes)
+    async def send(self, path: Path, target: str, size: int) -> None:
+        """Send a file, once more where its token has ended; what is there already is done."""
         try:
-            async with asyncio.TaskGroup() as group:
-                for file, target, size in zip(files, targets, sizes, strict=True):
-                    group.create_task(self._turn(file.path, target, size))
-        except ExceptionGroup as several:
-            raise several.exceptions[0] from None
+            await self._send(path, target, size)
+        except LakeError as error:
+            if error.code != "expired":
+                raise
+            await self._send(path, target, size)  # with the token of now, if there is one
 
-    async def discard(self) -> None:
-        """Remove what a cancelled upload has half done; what is complete stays."""
-        for file in await asyncio.to_thread(files_of, self._plan):
-            target = self._target(file)
-            if target not in self._begun:
-                continue
-            await self._lake.abandon(target, self._plan.id)
-            there = await _entry(self._lake, target)
-            size = await asyncio.to_thread(_size, file.path)
-            if there is not None and await self._is_half(file.path, size, there):
-                await self._lake.discard(target)
+    async def discard(self, path: Path, target: str, *, whole: bool = False) -> None:
+        """Remove what was half sent of a file, and with `whole` what was wholly sent, too."""
+        if target not in self._begun:
+            return
+        await self._lake.abandon(target, self._mark)
+        there = await _entry(self._lake, target)
+        if there is None:
+            return
+        size = await asyncio.to_thread(_size, path)
+        same = whole and await asyncio.to_thread(_same, path, size, there)
+        if same or await self._is_half(path, size, there):
+            await self._lake.discard(target)
 
-    def _target(self, file: Found) -> str:
-        folder = self._plan.folder.strip("/")
-        return checked(f"{folder}/{file.name}" if folder else file.name)
-
-    async def _turn(self, path: Path, target: str, size: int) -> None:
-        async with self._turns:
-            try:
-                await self._send(path, target, size)
-            except LakeError as error:
-                if error.code != "expired":
-                    raise
-                await self._send(path, target, size)  # with the token of now, if there is one
-        self.progress.files_done += 1
+    async def remove(self, target: str) -> None:
+        """Remove a file without looking."""
+        await self._lake.discard(target)
 
     async def _send(self, path: Path, target: str, size: int) -> None:
         """Send a file; only where one is there already is it looked at what that is."""
@@ -109,7 +99,7 @@ class Sending:
                 raise
             there = await _entry(self._lake, target)
             if there is not None and await asyncio.to_thread(_same, path, size, there):
-                self.progress.size_done += size
+                self._progress.size_done += size
                 return
             if there is None or not await self._is_half(path, size, there):
                 words = f"{target} is there already, and is not {path}."
@@ -123,14 +113,14 @@ class Sending:
         def moved(more: int) -> None:
             nonlocal sent
             sent += more
-            self.progress.size_done += more
+            self._progress.size_done += more
 
         self._begun.add(target)
         try:
             async with aclosing(_parts(path, moved)) as parts:
-                await self._lake.write(target, parts, size, mark=self._plan.id)
+                await self._lake.write(target, parts, size, mark=self._mark)
         except BaseException as error:
-            self.progress.size_done -= sent
+            self._progress.size_done -= sent
             if not known and isinstance(error, LakeError) and error.code == "conflict":
                 self._begun.drop(target)  # what is there is not ours
             raise
@@ -148,10 +138,47 @@ class Sending:
         return there.size == 0 or await asyncio.to_thread(_same, path, there.size, there)
 
 
+class Sending:
+    """One upload to a storage lake as it runs."""
+
+    def __init__(self, lake: Store, plan: Plan, begun: Begun) -> None:
+        _refuse_what_only_rucio_has(lake, plan)
+        self._plan, self.progress = plan, Progress()
+        self._sender = Sender(lake, begun, plan.id, self.progress)
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def run(self) -> None:
+        """Upload all; raise LakeError with what can't be. It may be run again."""
+        files = await asyncio.to_thread(files_of, self._plan)
+        targets = [self._target(file) for file in files]
+        sizes = [await asyncio.to_thread(_size, file.path) for file in files]
+        self.progress.files, self.progress.size = len(files), sum(sizes)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for file, target, size in zip(files, targets, sizes, strict=True):
+                    group.create_task(self._turn(file.path, target, size))
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
+
+    async def discard(self) -> None:
+        """Remove what a cancelled upload has half done; what is complete stays."""
+        for file in await asyncio.to_thread(files_of, self._plan):
+            await self._sender.discard(file.path, self._target(file))
+
+    def _target(self, file: Found) -> str:
+        folder = self._plan.folder.strip("/")
+        return checked(f"{folder}/{file.name}" if folder else file.name)
+
+    async def _turn(self, path: Path, target: str, size: int) -> None:
+        async with self._turns:
+            await self._sender.send(path, target, size)
+        self.progress.files_done += 1
+
+
 def _refuse_what_only_rucio_has(lake: Lake, plan: Plan) -> None:
-    if plan.dataset or plan.metadata or plan.days is not None or plan.link:
+    if plan.dataset or plan.metadata or plan.days is not None or plan.link or plan.rse:
         words = f"{lake.title} has no datasets, and keeps files for good."
-        fix = "Give a folder, and neither a dataset nor metadata, days or link."
+        fix = "Give a folder, and neither a dataset nor metadata, days, RSE or link."
         raise LakeError("wrong-input", words, fix)
 
 
