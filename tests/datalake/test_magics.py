@@ -159,6 +159,8 @@ async def test_an_interrupt_leaves_the_rule(page: Frontend, kept: str) -> None:
         ("put . user.alice", "is no DID"),
         ("put . user.alice:x --meta year", "--meta takes KEY=VALUE"),
         ("put . store/x:y --days 3", "has no datasets"),
+        ("put . store/x:y --rse PSNC", "has no datasets"),
+        ("put . user.alice:x --rse PSNC", "no WebDAV door"),
         ("cp demo:days escape/demo:x", "takes no copies"),
         ("cp demo:days", "name where to"),
         ("find demo --meta depth", "KEY=VALUE"),

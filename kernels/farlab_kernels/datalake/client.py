@@ -286,7 +286,7 @@ class LakeClient:
     async def upload(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Begin one: `lake`, `source`, `prefix`, and `folder`.
 
-        In a Rucio, `dataset` instead of `folder`, and perhaps `days`, `metadata`, `link`.
+        In a Rucio, `dataset` instead of `folder`, and perhaps `days`, `metadata`, `link`, `rse`.
         """
         return _object(await self._json("POST", "uploads", body=dict(wanted)))
 

@@ -15,7 +15,7 @@ from farlab_kernels.service.errors import ServiceError
 
 _OPTIONS = (
     "--as", "--at", "--bbox", "--collection", "--days", "--hours", "--kind", "--limit", "--link",
-    "--meta", "--overwrite", "--prefix", "--remove", "--scope", "--time",
+    "--meta", "--overwrite", "--prefix", "--remove", "--rse", "--scope", "--time",
 )  # fmt: skip
 _PATIENCE = 2.0  # seconds that a key press may take
 _MOST = 50

@@ -66,6 +66,7 @@ class DatalakeMagics(Magics):
     @argument(
         "--prefix", help="put: what the files' names begin with; else the folder's name and /"
     )
+    @argument("--rse", default="", help="put: the RSE that gets the files; else this site's")
     @argument("--meta", nargs="+", action="extend", metavar="KEY=VALUE",
               help="put, mkdir, item: metadata of the dataset; find: KEY=VALUE, KEY>VALUE ...; "
               "quote what has < or > in it")  # fmt: skip
@@ -147,6 +148,7 @@ class DatalakeMagics(Magics):
                 "days": arguments.days,
                 "metadata": metadata(arguments.meta or []),
                 "link": arguments.link,
+                "rse": arguments.rse,
             }
             return place, await transfers.put(client, wanted, tell)
 

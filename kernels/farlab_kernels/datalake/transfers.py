@@ -110,7 +110,7 @@ async def _patiently(question: Callable[[], Awaitable[Answer]]) -> Answer:
 
 
 async def _begin(client: LakeClient, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    same = ("lake", "source", "dataset", "folder", "prefix")
+    same = ("lake", "source", "dataset", "folder", "prefix", "rse")
     for job in reversed(await client.uploads()):
         if (
             all((job.get(key) or "") == (wanted.get(key) or "") for key in same)
