@@ -33,6 +33,8 @@ class ApiHandler(RequestHandler):
     """What all handlers share: who calls, JSON both ways, errors, a caller who went away."""
 
     SUPPORTED_METHODS = ("GET", "POST", "DELETE")
+    enough: frozenset[str] = frozenset()
+    """Scopes that open this address alone."""
     caller: Caller
     query: Any  # what the operation says, validated
 
@@ -51,7 +53,7 @@ class ApiHandler(RequestHandler):
         """Authenticate and authorise every verb of every handler, whatever it does."""
         authorization = self.request.headers.get("Authorization", "")
         self.caller = await self.service.gatekeeper.identify(authorization)
-        may_enter(self.caller)
+        may_enter(self.caller, self.enough)
         said = self.operation(self.request.method or "")
         if said is not None:
             self.query = _read_query(said.query, self.request.query_arguments)

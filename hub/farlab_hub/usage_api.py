@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from .auth import ADMIN, Caller
+from .auth import ADMIN, METRICS, Caller
 from .handlers import ApiHandler
 from .ledger.access import for_whom, may_read, may_scrape, must_be_admin, whose
 from .ledger.asking import (
@@ -279,6 +279,8 @@ class HealthHandler(_Usage, ApiHandler):
 
 class MetricsHandler(_Usage, ApiHandler):
     """Figures for Prometheus."""
+
+    enough = frozenset({METRICS})
 
     @operation(
         "Figures about all workloads together, for Prometheus",

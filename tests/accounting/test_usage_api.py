@@ -97,11 +97,21 @@ async def test_every_address_as_everybody(told, role):
     assert found == expected
 
 
+async def test_a_token_for_figures_opens_nothing_else(told, place):
+    place.hub.tokens["narrow"] = {**place.hub.tokens["alice"], "scopes": ["custom:farlab:metrics"]}
+    assert await status(told, "metrics", "narrow") == 200
+    for path in ("usage", "identity", "workloads", "sites", "nothing/here"):
+        assert await status(told, path, "narrow") == 403
+
+
 @pytest.mark.parametrize("role", ROLES)
 async def test_everybody_learns_whose_usage_is_theirs_to_read(told, role):
     path = "usage/readable"
     if not role:
         assert await status(told, path, role) == 401
+        return
+    if role == "scraper":
+        assert await status(told, path, role) == 403
         return
     groups = {"mara": ["itw"], "otto": ["other"]}.get(role, [])
     expected = {"groups": groups, "all": role == "admin"}
@@ -165,7 +175,9 @@ async def test_budgets_and_estimates_as_everybody(told, role):
         # Neither opens the other: mara manages itw, alice is in it.
         "usage/budgets?owner=alice&group=itw": 200 if role == "admin" else nobody,
         "usage/budgets?owner=mara&group=other": 200 if role == "admin" else nobody,
-        "usage/estimate?site=cloud": 200 if role in users else 400 if role else 401,
+        "usage/estimate?site=cloud": (
+            200 if role in users else 400 if role == "spawner" else nobody
+        ),
         "usage/estimate?site=cloud&user=alice": (
             200 if role in ("alice", "admin", "spawner") else nobody
         ),
