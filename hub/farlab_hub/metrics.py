@@ -70,6 +70,10 @@ class Metrics:
         took = max(0.0, now() - workload.created)
         self._starts.labels(workload.site, workload.kind).observe(took)
 
+    def ended(self, workload: Workload) -> None:
+        """Forget a workload that will not be ready again."""
+        self._ready.discard(workload.uid)
+
     async def text(self) -> bytes:
         """Return everything in Prometheus's text format."""
         figures = await self._ledger.read(_figures)

@@ -160,6 +160,7 @@ class HubService:
     async def _ended(self, workload: Workload) -> None:
         """Let go of an ended workload's streams, and have its job taken away."""
         self._agents.forget(workload.uid)
+        self.metrics.ended(workload)
         # Closing takes as long as a node that was cut off does not answer: nobody waits for it.
         self._drops.start(workload.uid, lambda: self.relay.drop(workload.uid))
         self._cleaner.start(workload)

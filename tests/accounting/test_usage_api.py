@@ -308,6 +308,10 @@ async def test_first_cells_and_starts_are_counted(place, told):
     assert cloud["first_cell_p50"] > 0
     metrics = await scraped(told)
     assert metrics["farlab_start_seconds_count", "cloud"] == 1
+    # A service that runs for years remembers none that has ended.
+    await told.api.call("DELETE", f"workloads/{uid}", token="alice")
+    assert not told.service.metrics._ready
+    assert (await scraped(told))["farlab_start_seconds_count", "cloud"] == 1
 
 
 async def test_the_ledgers_health(told):
