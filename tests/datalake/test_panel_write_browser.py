@@ -180,3 +180,22 @@ def _share_and_delete(page: Page, panel: Locator, dialog: Locator) -> None:
     panel.get_by_role("treegrid").press("Delete")
     dialog.get_by_role("button", name="Delete").click()
     expect(row(panel, "dropped.csv")).to_have_count(0)
+
+
+def test_an_upload_to_another_rse_says_what_is_in_its_way(lake_server: LakeServer) -> None:
+    (lake_server.folder / "elsewhere.csv").write_text("a,b\n")
+    with browser_page(height=TALL) as page:
+        panel = open_panel(page, lake_server)
+        dialog = page.get_by_role("dialog")
+        row(panel, "ESCAPE").dblclick()
+        run_in_menu(page, row(panel, "play"), "Upload…")
+        dialog.get_by_label("File or folder on this server").fill("elsewhere.csv")
+        dialog.get_by_label("Dataset").fill("play:elsewhere")
+        rse = dialog.get_by_label("RSE")
+        expect(rse).to_have_attribute("placeholder", "VEGA")
+        rse.fill("PSNC")
+        dialog.get_by_role("button", name="Upload").click()
+        upload = panel.get_by_role("tabpanel").get_by_role("listitem").filter(has_text="elsewhere")
+        expect(upload.first).to_contain_text("PSNC has no WebDAV door")
+        upload.first.get_by_role("button", name="Cancel").click()
+        expect(upload).to_have_count(0)

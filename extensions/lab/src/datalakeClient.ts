@@ -29,6 +29,8 @@ export interface IUploadWish {
   source: string;
   /** Where to, in a Rucio. */
   dataset?: string;
+  /** Which RSE, in a Rucio; empty: this site's. */
+  rse?: string;
   /** Where to, in a storage. */
   folder?: string;
   /** What the names begin with. */

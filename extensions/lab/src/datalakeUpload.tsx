@@ -26,6 +26,8 @@ export interface IUploadChoice {
   /** The dataset, or the folder, that gets the files. */
   target: string;
   prefix: string;
+  /** Of a Rucio's; empty: this site's. */
+  rse: string;
   /** Null: for good. */
   days: number | null;
   pairs: IPair[];
@@ -47,6 +49,7 @@ export async function upload(
       files: dropped,
       target: inScope || entry.path,
       prefix: '',
+      rse: '',
       days: null,
       pairs: []
     },
@@ -111,7 +114,7 @@ async function begin(
     source,
     ...(isStorage(lake)
       ? { folder: choice.target }
-      : { dataset: choice.target }),
+      : { dataset: choice.target, rse: choice.rse.trim() }),
     prefix: prefix + answer,
     days: choice.days,
     metadata: metadataOf(choice.pairs)

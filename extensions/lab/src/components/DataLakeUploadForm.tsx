@@ -53,6 +53,15 @@ export function DataLakeUploadForm(
       />
       {isRucio && (
         <>
+          <TextField
+            label={trans.__('RSE')}
+            value={value.rse}
+            placeholder={lake.rse ?? ''}
+            note={trans.__(
+              "This site's if it is empty; another one gets the files through its door."
+            )}
+            set={rse => set({ rse })}
+          />
           <DaysField
             label={trans.__('Days to keep it')}
             days={value.days}
