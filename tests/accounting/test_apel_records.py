@@ -15,6 +15,8 @@ from farlab_hub.apel.validator import check_message
 from farlab_hub.ledger.records import UsageRecord
 from farlab_real.apel_parts import HOUR, NOVEMBER, OCTOBER, PLACES, target, usage
 from farlab_real.apel_reader import Record, read, row_key
+from farlab_sites.login import Login
+from farlab_spawner.memberships import groups_of
 
 M10, M11, M12 = Month(2026, 10), Month(2026, 11), Month(2026, 12)
 
@@ -149,6 +151,16 @@ def test_parts_of_cores_go_into_cloud_records_only() -> None:
 )
 def test_groups_become_fqans(group: str, name: str) -> None:
     assert fqan(group) == name
+
+
+@pytest.mark.parametrize("path", ["vo", "vo:sub", "vo:sub:role=admin", "vo:role=admin"])
+def test_what_the_login_makes_of_an_entitlement_is_the_same_fqan(path: str) -> None:
+    entitlement = f"urn:geant:example.org:group:{path}#aai.example.org"
+    login = Login(issuer="https://aai.example.org", client_id="hub")
+    [group] = groups_of(login, {"entitlements": [entitlement]})
+    assert fqan(group) == fqan(entitlement)
+    for kind in ("cloud", "jobs", "summaries"):
+        assert made([usage(vo=group)], records=kind)[1] == []
 
 
 def test_without_a_vo_a_record_is_refused_or_counted_for_the_targets() -> None:

@@ -20,16 +20,16 @@ _ENTITLEMENT = re.compile(r"urn:[^#]+?:group:([^#]+)(#.*)?", re.IGNORECASE)
 def fqan(vo: str) -> str:
     """Return a group's name as FQAN: of an AARC entitlement, of a path, or of a bare VO.
 
-    `urn:geant:example.org:group:vo:sub:role=admin#aai.example.org` is `/vo/sub/Role=admin`.
-    Of one with a star, by which a catalogue asks for any subgroup or role, what is before it.
+    `urn:geant:example.org:group:vo:sub:role=admin#aai.example.org` is `/vo/sub/Role=admin`, and so
+    is `vo:sub:role=admin`, the group that the hub's login makes of it. Of one with a star, by which
+    a catalogue asks for any subgroup or role, what is before it.
     """
-    if found := _ENTITLEMENT.fullmatch(vo):
-        parts = [part for part in found[1].split(":") if part not in ("", "*", "role=*")]
-        roles = [f"Role={part[5:]}" for part in parts if part.lower().startswith("role=")]
-        groups = [part for part in parts if not part.lower().startswith("role=")]
-        return plain("/" + "/".join(groups + roles))
-    vo = vo.strip("/")
-    return plain(f"/{vo}") if vo else ""
+    found = _ENTITLEMENT.fullmatch(vo)
+    path = found[1] if found else vo.strip("/")
+    parts = [part for part in path.split(":") if part not in ("", "*", "role=*")]
+    roles = [f"Role={part[5:]}" for part in parts if part.lower().startswith("role=")]
+    groups = [part for part in parts if not part.lower().startswith("role=")]
+    return plain("/" + "/".join(groups + roles)) if parts else ""
 
 
 def vo_parts(name: str) -> tuple[str, str, str]:
