@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from farlab_hub.ledger import writing
-from farlab_hub.ledger.budgets import Share, active, standing
+from farlab_hub.ledger.budgets import MOST_COMING, Share, active, standing
 from farlab_hub.models import now
 from farlab_real.usage_records import at, record
 from farlab_sites.accounting import Budget
@@ -76,6 +76,10 @@ def test_the_room_to_come_is_told(engine):
     hours = coming(engine, budget(amount=40, window="12 hours"))
     assert [when for when, _ in hours] == [NOW + n * HOUR for n in (3, 4, 5, 6)]
     assert [left for _, left in hours] == pytest.approx([37, 38, 39, 40])
+    year = coming(engine, budget(amount=40, window="9000 hours"))
+    assert len(year) <= MOST_COMING
+    assert year[-1] == (year[-1][0], pytest.approx(40))
+    assert coming(engine, budget(amount=40, window="9000 days"))[-1][1] == 40.0
     assert coming(engine, budget(window={"from": "2026-01-01", "to": "2026-12-31"})) == ()
 
 

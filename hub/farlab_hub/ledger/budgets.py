@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Literal
 
 from farlab_sites.accounting import EVERYONE, Budget, Unit
@@ -26,6 +27,7 @@ HOUR = 3600.0
 OPEN_END = HOUR  # what a workload without a walltime holds back, in seconds
 WARN = 0.8
 RATE_DAYS = 7  # days that "at this rate" is taken from
+MOST_COMING = 200  # times that are told
 SLACK = 1e-6
 
 Scope = Literal["user", "group"]
@@ -283,15 +285,17 @@ def _coming(
 ) -> Iterator[tuple[float, float]]:
     """Yield when old use leaves a rolling window, and what is left from then on.
 
-    Of a window of hours they are full hours from now on: there is never less than is said.
+    Of a window of hours they are full hours from now on, of a long window some steps of its own:
+    there is never less than is said.
     """
     seconds = budget.window.seconds
     if seconds is None:
         return
     step = HOUR if _counts_hours(budget) else DAY
+    step *= ceil(seconds / step / MOST_COMING)
     begin = now if _counts_hours(budget) else day_of(now) * DAY
     before = used
-    for number in range(1, int(seconds // step) + 1):
+    for number in range(1, ceil(seconds / step) + 1):
         if before <= SLACK:
             return
         when = begin + number * step
