@@ -53,6 +53,7 @@ class Metrics:
         self._ledger = ledger
         self._since = now()
         self._ready: set[str] = set()
+        self._told: dict[tuple[str, str], float] = {}
         self._registry = CollectorRegistry()
         self._starts = Histogram(
             "farlab_start_seconds",
@@ -77,9 +78,20 @@ class Metrics:
     async def text(self) -> bytes:
         """Return everything in Prometheus's text format."""
         figures = await self._ledger.read(_figures)
+        self._never_less(figures.totals)
         registry = CollectorRegistry()
         registry.register(_Scrape(figures))
         return generate_latest(self._registry) + generate_latest(registry)
+
+    def _never_less(self, totals: dict[str, dict[str, float]]) -> None:
+        """Keep sums at what was told, where a job has ended earlier than it was thought to.
+
+        Prometheus takes a counter that goes back for one that began anew, and adds all of it.
+        """
+        for site, sums in totals.items():
+            for measure, value in sums.items():
+                highest = max(value, self._told.get((site, measure), 0.0))
+                sums[measure] = self._told[site, measure] = highest
 
 
 class _Scrape:

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,18 @@ async def test_first_cells_and_starts_are_counted(place, told):
     await told.api.call("DELETE", f"workloads/{uid}", token="alice")
     assert not told.service.metrics._ready
     assert (await scraped(told))["farlab_start_seconds_count", "cloud"] == 1
+
+
+async def test_counters_never_go_back(told):
+    ledger = told.service.recorder.ledger
+    ended = record(70, site="vega", cores=100.0, final=False)
+    await ledger.put(ended)
+    counter = "farlab_core_seconds_total", "vega"
+    before = (await scraped(told))[counter]
+    await ledger.put(replace(ended, cores=1.0, final=True))
+    assert (await scraped(told))[counter] == before
+    await ledger.put(record(71, site="vega", cores=200.0))
+    assert (await scraped(told))[counter] > before
 
 
 async def test_the_ledgers_health(told):
