@@ -138,7 +138,16 @@ async def test_an_account_file_is_read_again_when_it_changes(tmp_path):
         await account(mapping, vega, "alice", [])
 
 
-@pytest.mark.parametrize("text", ["", "name,login\n", 'user,account\n"a\n', "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "name,login\n",
+        'user,account\n"a\n',
+        "\xff",
+        "user,account\na,itw0010\nb,itw00",  # half written: of b, and who knows of whom else
+    ],
+)
 async def test_a_broken_account_file_maps_nobody(tmp_path, text):
     file = tmp_path / "accounts.csv"
     file.write_bytes(text.encode("latin-1"))

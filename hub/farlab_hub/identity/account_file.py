@@ -38,6 +38,9 @@ class AccountFile:
             msg = f"it is larger than {MOST_BYTES} bytes"
             raise ValueError(msg)
         text = self._path.read_text(encoding="utf-8-sig")
+        if not text.endswith("\n"):  # half of an account's name may be another account's
+            msg = "it is being written, or its last line needs a line break"
+            raise ValueError(msg)
         rows = csv.DictReader(io.StringIO(text), strict=True)
         if not {"user", "account"} <= set(rows.fieldnames or ()):
             msg = "its first line must be user,account"
