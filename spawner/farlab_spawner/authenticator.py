@@ -184,6 +184,9 @@ class FarlabLogin(GenericOAuthenticator):  # type: ignore[misc]  # it has no typ
             except LoginEndedError:
                 # The access token was taken back before its end.
                 model = await self._model(await self._renewed(user, state))
+            if not await self.check_allowed(user.name, model):
+                reason = "you are in none of the groups whose members may log in"
+                await self._end(user, model["auth_state"], reason)
             new = model.pop("auth_state")
             await self._keep(user, str(new.get("refresh_token")), new)
             # Without the state: it is written above, and the hub would write it again too late.

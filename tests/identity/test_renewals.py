@@ -102,6 +102,21 @@ async def test_a_login_in_the_middle_of_a_renewal_stays(login: FakeProviderLogin
     assert (await login.fresh(user, 60))["access_token"] == "a70"
 
 
+async def test_who_has_left_the_members_is_logged_in_no_more(login: FakeProviderLogin) -> None:
+    groups = ["scientists"]
+
+    async def model(kept: dict[str, Any]) -> dict[str, Any]:
+        return {"name": "marie", "admin": None, "groups": groups, "auth_state": {**kept}}
+
+    login.manage_groups, login.allowed_groups, login._model = True, {"scientists"}, model
+    user = FakeUser(state(1, 3600))
+    assert (await login.refresh_user(user))["groups"] == groups
+    groups.clear()
+    assert await login.refresh_user(user) is False
+    with pytest.raises(LoginEndedError, match="none of the groups"):
+        await login.fresh(user, 60)
+
+
 async def test_an_ended_login_is_asked_for_once(login: FakeProviderLogin) -> None:
     user = FakeUser(state(1))
     login.refusal = refusal(400, b'{"error": "invalid_grant"}')
