@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from .records import MEASURED, UsageRecord
 
@@ -44,11 +44,6 @@ def day_name(day: int) -> str:
 def month_name(month: int) -> str:
     """Return a month as people write it: 2026-11."""
     return f"{month // 12:04}-{month % 12 + 1:02}"
-
-
-def month_start(month: int) -> float:
-    """Return the first second of a month."""
-    return datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp()
 
 
 def split(start: float, end: float) -> Iterator[tuple[int, int]]:
