@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from farlab_sites.carriers.podusage import usage_of
+from farlab_sites.kubelet.metering import Meters
+from farlab_sites.kubelet.pods import trimmed
 from farlab_sites.plugin.driver import BatchSystemDown, Job
 from farlab_sites.plugin.slurm_usage import Accounting, gpus_of, parse, seconds, tres
 from farlab_sites.plugin.used import measured, wanted
@@ -196,3 +198,18 @@ def test_a_pod_of_an_ordinary_node_is_told_by_its_containers() -> None:
     assert not waiting.final
     pod["metadata"]["annotations"] = {ANNOTATION: '{"job_id": "9", "final": true}'}
     assert usage_of(pod, is_virtual=True) == Usage("9", final=True)
+
+
+def test_a_kubelet_whose_metrics_nobody_reads_remembers_no_old_pods(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("farlab_sites.kubelet.metering.LINGER", -1.0)
+    meters, made = Meters(None), {}  # type: ignore[arg-type]  # it writes nothing
+    for number in range(3):
+        meta = {"uid": f"u{number}", "name": f"p{number}", "namespace": "hub"}
+        pod = trimmed({"metadata": {**meta, "resourceVersion": "1"}, "spec": {"containers": []}})
+        meters.take(pod, {"live": {"cpu_s": 1.0}})
+        made[pod.uid] = pod
+    meters.forget({"u1": made["u1"]})
+    assert [meter.pod.uid for meter in meters.all({"u1": made["u1"]})] == ["u1"]
+    assert list(meters._meters) == ["u1"]

@@ -58,6 +58,13 @@ class Meters:
 
     def all(self, pods: Mapping[str, Pod]) -> Iterator[Meter]:
         """Yield every pod of the node, and those that are gone lately."""
+        self.forget(pods)
+        for uid, pod in pods.items():
+            self._meters.setdefault(uid, Meter(pod))
+        yield from list(self._meters.values())
+
+    def forget(self, pods: Mapping[str, Pod]) -> None:
+        """Drop those that are gone for a while, whether somebody asks for metrics or not."""
         now = time.monotonic()
         for uid, meter in list(self._meters.items()):
             if uid in pods:
@@ -67,9 +74,6 @@ class Meters:
             if now - meter.gone_at > LINGER:
                 del self._meters[uid]
                 self._noted.discard(uid)
-        for uid, pod in pods.items():
-            self._meters.setdefault(uid, Meter(pod))
-        yield from list(self._meters.values())
 
     def needed(self, pod: Pod) -> bool:
         """Tell whether the pod does not say yet what its job used."""

@@ -213,6 +213,7 @@ class Reconciler:
 
     async def _ask(self) -> None:
         """Ask for every pod with a job, with one request, and write what has changed."""
+        self._meters.forget(self.pods)
         asked = [p for p in self.pods.values() if p.job_id and not p.deleting and self._open(p)]
         if not asked:
             return
