@@ -220,6 +220,36 @@ async def test_a_cancelled_upload_leaves_nothing(server: Server, lake: str, tmp_
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_small_objects_are_asked_about_only_where_the_store_would_replace_them(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, keeps: bool
+) -> None:
+    source = tmp_path / "many"
+    source.mkdir()
+    for number in range(40):
+        (source / f"{number:02}").write_bytes(b"%d" % number)
+    store: Any = server.lakes.get("store")
+    call, asked = store.call, []
+
+    async def counted(method: str, **arguments: Any) -> Any:
+        asked.append(method)
+        if not keeps:
+            arguments.pop("IfNoneMatch", None)  # as stores do that don't know it
+        return await call(method, **arguments)
+
+    monkeypatch.setattr(store, "call", counted)
+    await server.upload("store", source, prefix="many/")
+    there = {f"many/{path.name}": path.read_bytes() for path in source.iterdir()}
+    assert server.there("store") == there
+    assert store.keeps_existing is keeps
+    assert asked.count("put_object") == 41  # one of them twice, to find that out
+    assert (asked.count("head_object") < 40) == keeps
+    (source / "07").write_bytes(b"another one")
+    job = await server.upload("store", source, prefix="many/")
+    assert (job["state"], job["error"]["code"]) == ("failed", "conflict")
+    assert server.there("store") == there
+
+
 async def test_a_token_that_ends_in_the_middle(server: Server, tmp_path: Path) -> None:
     issuer = server.pair.doors.issuer
     source = tree(tmp_path / "field")

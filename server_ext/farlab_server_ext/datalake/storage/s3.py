@@ -75,6 +75,8 @@ class S3Lake(Lake):
         self._client: tuple[Keys | None, Any] | None = None
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"s3-{name}")
         self._uploading: set[str] = set()
+        self.keeps_existing: bool | None = None
+        """Whether it refuses to replace an object when told so; None: not known yet."""
 
     async def children(self, path: str, cursor: str = "", limit: int = PAGE) -> Page:
         """Return a folder's entries; the cursor is the store's own."""
@@ -131,8 +133,9 @@ class S3Lake(Lake):
                     words = f"{path} has changed meanwhile."
                     raise LakeError("conflict", words, "Download it anew.")
                 version = found
-                while part := await self.run(partial(got["Body"].read, PART)):
-                    offset += len(part)
+                left = got.get("ContentLength", -1)  # which never comes to 0
+                while left and (part := await self.run(partial(got["Body"].read, PART))):
+                    offset, left = offset + len(part), left - len(part)
                     yield part
                 return
             except LakeError as error:

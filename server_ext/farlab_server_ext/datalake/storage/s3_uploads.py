@@ -21,6 +21,10 @@ PART = 16 * 1024 * 1024
 PARTS_MAX = 9_000
 AT_ONCE = 4
 """Parts that are sent at once."""
+SMALL = 2**20
+"""Bytes that are sent without a question first, where the store refuses to replace."""
+TRIED = 2**16
+"""Bytes that are sent twice, once, to find out whether it does."""
 
 
 class S3Upload:
@@ -36,17 +40,32 @@ class S3Upload:
 
         Raise LakeError, and let nothing be seen, if that can't be.
         """
-        await self._refuse_existing()
+        if not (self._lake.keeps_existing and size is not None and size <= SMALL):
+            await self._refuse_existing()
         length = max(PART, -(-size // PARTS_MAX) if size else PART)
         pieces = _pieces(parts, length)
         first = await anext(pieces, b"")
         self._sent = len(first)
         if len(first) < length:
             self._compare(size)
-            put = await self._lake.call("put_object", **self._place, Body=first, IfNoneMatch="*")
+            put = await self._put(first)
+            if self._lake.keeps_existing is None and len(first) <= TRIED:
+                await self._try_to_replace(first)
             return self._sent, str(put["ETag"])
         mark = await self._in_parts(first, pieces, size)
         return self._sent, mark
+
+    async def _put(self, content: bytes) -> Any:
+        """Put an object there, and replace none, where the store knows that condition."""
+        return await self._lake.call("put_object", **self._place, Body=content, IfNoneMatch="*")
+
+    async def _try_to_replace(self, content: bytes) -> None:
+        """Find out whether the store knows the condition: with the bytes that are there now."""
+        self._lake.keeps_existing = False
+        try:
+            await self._put(content)
+        except LakeError as error:
+            self._lake.keeps_existing = True if error.code == "conflict" else None
 
     async def _in_parts(self, first: bytes, rest: AsyncIterator[bytes], size: int | None) -> str:
         upload, there = await self._begin()
