@@ -20,9 +20,16 @@ from farlab_real.oidc_hub import OidcUser, oidc_hub
 from farlab_real.plugin import RunningPlugin
 from farlab_real.processes import wait_until
 from farlab_real.service import small_profile
+from farlab_real.service_account import lend_environment
 
 OTHER = MEMBER.replace("#aai.egi.eu", "#other.example.org")
 WORDS = "has no account at"
+
+
+def become(name: str) -> list[str]:
+    """Return what makes a command run as an account."""
+    entry = pwd.getpwnam(name)
+    return ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
 
 
 class Places:
@@ -34,7 +41,7 @@ class Places:
         self.key_file.write_text(alise.api_key())
         self.accounts = folder / "accounts.csv"
         self.accounts.write_text("user,account\n")
-        self.hub: RunningHub | None = None
+        self.environment = lend_environment(become(names[0]), folder)
 
     def catalogue(self, plugin: RunningPlugin, keycloak: RunningKeycloak) -> dict[str, Any]:
         alise = {"url": self.alise.url, "site": self.alise.site, "key_file": str(self.key_file)}
@@ -45,7 +52,9 @@ class Places:
             "by-other": {"claim": {"issuer": keycloak.site.issuer}},
             "by-vo": {"vo": {OTHER: self.names[0], MEMBER: self.names[1]}},
         }
-        common = {"kind": "hpc", "carrier": plugin.carrier, "profiles": [small_profile()]}
+        images = [{"title": "lent", "image": str(self.environment)}]
+        profiles = [small_profile(images=images)]
+        common = {"kind": "hpc", "carrier": plugin.carrier, "profiles": profiles}
         sites = [
             {"name": name, "title": name.title(), "accounts": accounts, **common}
             for name, accounts in ways.items()
@@ -64,8 +73,11 @@ def places(keycloak: RunningKeycloak, alise: RunningAlise) -> Iterator[tuple[Pla
         folder = Path(made)
         folder.chmod(0o711)  # the accounts pass through it to their jobs
         world = Places(folder, names, alise)
-        allowed = {"allow": names}
-        with RunningPlugin(folder / "plugin", {"local": {"cpus": 16}}, accounts=allowed) as plugin:
+        settings = {
+            "accounts": {"allow": names},
+            "python": str(world.environment / "bin/python"),
+        }
+        with RunningPlugin(folder / "plugin", {"local": {"cpus": 16}}, **settings) as plugin:
             plugin.folder.chmod(0o711)
             (folder / "hub").mkdir(mode=0o700)
             hub = oidc_hub(folder / "hub", keycloak, world.catalogue(plugin, keycloak))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import shlex
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import farlab_kernels
 import farlab_relay
 import farlab_sites
 
@@ -82,10 +84,25 @@ def lend_python(drop: Sequence[str], home: Path) -> tuple[str, dict[str, str]]:
         return sys.executable, {}
     libraries = home / "libraries"
     shutil.copytree(sysconfig.get_path("purelib"), libraries, copy_function=link_or_copy)
-    for package in (farlab_relay, farlab_sites):
+    for package in (farlab_relay, farlab_sites, farlab_kernels):
         folder = Path(str(package.__file__)).parent
         shutil.copytree(folder, libraries / folder.name, copy_function=link_or_copy)
     return "/usr/bin/python3", {"PYTHONPATH": str(libraries)}
+
+
+def lend_environment(drop: Sequence[str], home: Path) -> Path:
+    """Return an environment that accounts can run jobs from; see `lend_python`."""
+    python, variables = lend_python(drop, home)
+    if not variables:
+        return Path(sys.prefix)
+    programs = home / "environment" / "bin"
+    programs.mkdir(parents=True)
+    lent = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    for name, arguments in (("python", ""), ("farlab-agent", "-m farlab_relay.agent ")):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\n{lent} exec {python} {arguments}"$@"\n')
+        program.chmod(0o755)
+    return programs.parent
 
 
 def link_or_copy(source: str, target: str) -> None:
