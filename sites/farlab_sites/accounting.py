@@ -16,6 +16,7 @@ from farlab_sites.units import wrong
 EVERYONE = "*"
 """In a budget: each user or each group, with an amount of its own."""
 
+MOST_HOURS = 168
 _SPAN = re.compile(r"([1-9]\d{0,3}) ?(hour|day|week)s?", re.ASCII)
 _SECONDS = {"hour": 3600, "day": 86400, "week": 7 * 86400}
 
@@ -151,6 +152,9 @@ class Window(Model):
             raise wrong("is neither a while nor two days", fix)
         if self.last and not _SPAN.fullmatch(self.last):
             raise wrong("is not a while", fix)
+        if self.last and "hour" in self.last and (self.seconds or 0) > MOST_HOURS * 3600:
+            # Each record of these hours is looked at before every start; days are added up already.
+            raise wrong(f"is more than {MOST_HOURS} hours", 'write it in days, such as "30 days"')
         if self.start and self.end and self.end < self.start:
             raise wrong("is before the first day", "swap them", ("to",))
         return self

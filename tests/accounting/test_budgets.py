@@ -12,6 +12,7 @@ from farlab_hub.ledger.budgets import MOST_COMING, Share, active, standing
 from farlab_hub.models import now
 from farlab_real.usage_records import at, record
 from farlab_sites.accounting import Budget
+from pydantic import ValidationError
 from sqlalchemy.engine import Engine
 
 NOW = at("2026-11-26 12:00")
@@ -76,11 +77,16 @@ def test_the_room_to_come_is_told(engine):
     hours = coming(engine, budget(amount=40, window="12 hours"))
     assert [when for when, _ in hours] == [NOW + n * HOUR for n in (3, 4, 5, 6)]
     assert [left for _, left in hours] == pytest.approx([37, 38, 39, 40])
-    year = coming(engine, budget(amount=40, window="9000 hours"))
+    year = coming(engine, budget(amount=40, window="168 hours"))
     assert len(year) <= MOST_COMING
     assert year[-1] == (year[-1][0], pytest.approx(40))
     assert coming(engine, budget(amount=40, window="9000 days"))[-1][1] == 40.0
     assert coming(engine, budget(window={"from": "2026-01-01", "to": "2026-12-31"})) == ()
+
+
+def test_a_window_of_very_many_hours_has_to_be_one_of_days():
+    with pytest.raises(ValidationError, match="more than 168 hours"):
+        budget(window="169 hours")
 
 
 def test_an_allocation_counts_between_its_days(engine):

@@ -25,7 +25,7 @@ from .tokens import TokenKeeper
 from .views import ExternalView, IdentityView, LoginView, SiteIdentityView, TokenStateView
 from .words import not_a_member
 
-AT_MOST_EVERY = 1.0  # seconds between two fresh looks of one user
+AT_MOST_EVERY = 1.0  # seconds between two fresh looks of one user at one site
 
 
 class Identity:
@@ -41,7 +41,7 @@ class Identity:
     ) -> None:
         self._catalogue, self._access, self._mapping = catalogue, access, mapping
         self._logins, self._tokens = logins, tokens
-        self._asked: dict[str, float] = {}
+        self._asked: dict[tuple[str, str], float] = {}
 
     async def whole(self, user: str, groups: Collection[str]) -> IdentityView:
         """Return all that is known of a user; what can't be checked now says so."""
@@ -63,10 +63,10 @@ class Identity:
             msg = f"there is no site {name!r}"
             raise NotFoundError(msg, "Choose one of those that GET identity names.") from error
         now = time.monotonic()
-        if now - self._asked.get(user, -AT_MOST_EVERY) < AT_MOST_EVERY:
+        if now - self._asked.get((user, name), -AT_MOST_EVERY) < AT_MOST_EVERY:
             msg = "the accounts were looked up less than a second ago"
             raise TooManyError(msg, "Ask again in a second.", code="too-often")
-        self._asked[user] = now
+        self._asked[user, name] = now
         return await self.at(site, await self._access.seen(user, groups), fresh=True)
 
     async def _login(self, user: str, groups: Collection[str]) -> LoginView:
