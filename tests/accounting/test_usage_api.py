@@ -248,6 +248,19 @@ async def test_records_page_by_page(told):
     assert {first["owner"], second["owner"]} == {"alice"}
 
 
+async def test_a_manager_is_not_told_of_other_groups(told):
+    secret = record(50, owner="bob", groups=("itw", "secret"), ended=now() - 60)
+    await told.service.recorder.ledger.put(secret)
+    for path in ("usage/records?group=itw", "usage/export?group=itw"):
+        headers = {"Authorization": "Bearer mara"}
+        async with told.api.session.get(told.api.base + path, headers=headers) as answer:
+            text = await answer.text()
+        assert secret.uid in text
+        assert "secret" not in text
+    (own,) = (await get(told, "usage/records?limit=1", "bob"))["records"]
+    assert own["groups"] == ["itw", "secret"]
+
+
 async def exported(running: Any, path: str) -> tuple[Any, bytes]:
     headers = {"Authorization": "Bearer alice"}
     async with running.api.session.get(running.api.base + path, headers=headers) as answer:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from farlab_hub.errors import CannotCheckError, ForbiddenError, HubServiceError
+from farlab_hub.errors import CannotCheckError, ConflictError, ForbiddenError, HubServiceError
 from farlab_hub.identity.login import HubLogins, HubPeople, LoginFacts, LoginToken
 from farlab_hub.identity.tokens import TokenKeeper
 from farlab_real.authority import Authority
@@ -224,6 +224,28 @@ async def test_a_token_for_somebody_else_is_not_handed_on(
     (wanted,) = await tokens.wanted()
     assert tokens.outcome("marie", wanted).state == "refused"
     assert tokens.outcome("carl", wanted).state == "none"
+
+
+async def test_an_ended_login_takes_its_other_tokens_with_it(signer: Signer) -> None:
+    class FakeEndingLogins(FakeLogins):
+        async def token(self, user: str, life: float, refused: str = "") -> LoginToken:
+            if self.asked:
+                raise ConflictError("the login has ended", "Log in again.", code="login-ended")
+            return await super().token(user, life, refused)
+
+    async def read() -> Catalogue:
+        pairs = [("lake", "rucio", "openid rucio"), ("door", "rucio", "openid")]
+        wanted = [{"name": n, "audience": a, "scope": s} for n, a, s in pairs]
+        login = {"issuer": ISSUER, "client_id": CLIENT, "tokens": wanted}
+        return Catalogue.model_validate({"sites": [SITE], "login": login})
+
+    ends = time.time() + 3600
+    given = signer.sign(aud="rucio", scope="openid rucio")
+    tokens = TokenKeeper(read, FakeEndingLogins(given, ends))
+    await tokens.token("marie", "rucio", "openid rucio")
+    for scope in ("openid", "openid rucio"):
+        with pytest.raises(ConflictError):
+            await tokens.token("marie", "rucio", scope)
 
 
 async def test_without_a_login_there_is_no_token() -> None:

@@ -87,10 +87,17 @@ class TokenKeeper:
                 new = await self._new(user, audience, scope)
             except HubServiceError as error:
                 self._note(key, error)
+                if error.code == "login-ended":
+                    self._forget(user)
                 raise
             _keep(self._tokens, key, new)
             _keep(self._outcomes, key, Outcome("live", new.ends))
             return new
+
+    def _forget(self, user: str) -> None:
+        """Drop the tokens of a user whose login has ended, however long they would be good."""
+        for key in [key for key in self._tokens if key[0] == user]:
+            del self._tokens[key]
 
     def outcome(self, user: str, wanted: WantedToken) -> Outcome:
         """Return what came of a user's last wish for one of the catalogue's tokens."""

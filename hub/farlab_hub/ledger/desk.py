@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farlab_sites.accounting import Budget
@@ -142,7 +142,7 @@ class Desk:
         *,
         newest: bool = False,
     ) -> list[UsageRecord]:
-        return await self._ledger.records(
+        found = await self._ledger.records(
             span.first * DAY,
             (span.last + 1) * DAY,
             owner=whose.owner,
@@ -151,6 +151,10 @@ class Desk:
             limit=limit,
             newest=newest,
         )
+        if whose.group is None:
+            return found
+        # Who reads a group's usage is not told in which other groups its members are.
+        return [replace(record, groups=(whose.group,)) for record in found]
 
     async def budgets(self, owner: str | None, groups: Sequence[str]) -> list[Standing]:
         """Return how the budgets of a user, and of these groups, stand."""
