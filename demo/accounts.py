@@ -46,17 +46,19 @@ def add_accounts(folder: Path, homes: Path) -> str:
         _mount("--bind", str(copy), str(file))
     for place in (homes.parent, homes):
         place.chmod(0o711)  # the accounts pass through
-    for place in (Path(sys.prefix), homes):
-        _let_through(place)
-    os.chdir(Path.cwd())  # where it is was perhaps laid over
     return _unreachable(homes)
 
 
-def _let_through(place: Path) -> None:
-    """Let the accounts pass through the folders above a place, in this namespace alone."""
-    for folder in reversed(place.parents):
-        if not folder.stat().st_mode & 0o001:
-            _lay_over(folder)
+def let_through(*places: Path) -> None:
+    """Let the accounts pass through the folders above these places, in this namespace alone.
+
+    Before anything else is started: for a moment what is in these folders is not seen.
+    """
+    for place in places:
+        for folder in reversed(place.parents):
+            if not folder.stat().st_mode & 0o001:
+                _lay_over(folder)
+    os.chdir(Path.cwd())  # where it is was perhaps laid over
 
 
 def _lay_over(folder: Path) -> None:

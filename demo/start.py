@@ -195,6 +195,8 @@ def run(folder: Path, port: int, *, alone: bool) -> None:
         holder = stack.enter_context(hold_port(port))
         prepare(folder)
         install_packages()
+        if alone:
+            accounts.let_through(Path(sys.prefix), folder / "homes")
         # Jobs of a real site outlive its plugin; those of the demo do not outlive the demo.
         stack.callback(kill_all_below, folder)
         # Side by side, each with the part of the stack that ends it.
