@@ -97,6 +97,8 @@ def _details_and_preview(panel: Locator) -> None:
 def _make_available(page: Page, panel: Locator) -> None:
     panel.get_by_role("button", name="Make Available…").click()
     dialog = page.get_by_role("dialog")
+    # It takes the focus once it is there, whatever is being typed.
+    expect(dialog.get_by_label("Storage element")).to_be_focused()
     dialog.get_by_role("spinbutton").fill("3")
     dialog.get_by_role("button", name="Make Available").click()
     rules = panel.get_by_role("region", name="Rules")

@@ -189,6 +189,8 @@ def test_an_upload_to_another_rse_says_what_is_in_its_way(lake_server: LakeServe
         dialog = page.get_by_role("dialog")
         row(panel, "ESCAPE").dblclick()
         run_in_menu(page, row(panel, "play"), "Upload…")
+        # The dialog takes the focus once it is there, whatever is being typed.
+        expect(dialog.get_by_label("File or folder on this server")).to_be_focused()
         dialog.get_by_label("File or folder on this server").fill("elsewhere.csv")
         dialog.get_by_label("Dataset").fill("play:elsewhere")
         rse = dialog.get_by_label("RSE")
